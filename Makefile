@@ -1,0 +1,59 @@
+# Needs Go, git, gcc (for the race detector) and bash. `make` alone lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Linters are pinned in tools/go.mod and built on first use.
+tool := go tool -modfile=tools/go.mod
+# Tests run with -json so that skipped ones can be listed; testreport prints what go test would. pipefail keeps go test's exit code.
+report := go run -C tools ./testreport
+
+.PHONY: help build test race demo lint cross ci clean bench stress
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build everything, and the demo into bin/
+	go build ./...
+	go build -o bin/ ./cmd/...
+
+test: ## run all tests in random order, list the skipped ones at the end
+	go test -json -shuffle=on ./... | $(report)
+
+race: ## the same with the race detector
+	go test -json -race -shuffle=on ./... | $(report)
+
+demo: ## the main job: index real text while workers are killed, compare with the exact answer
+	go run ./cmd/broker-demo run -verify -kill-every 500
+
+lint: ## formatting, vet, linters, length of files
+	@echo '== gofmt'; bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "$$bad"; exit 1; fi
+	@echo '== vet'; go vet ./...
+	@echo '== staticcheck'; $(tool) staticcheck -checks inherit,ST1016,ST1020,ST1021,ST1022 ./...
+	@echo '== errcheck'; $(tool) errcheck -ignoretests -exclude tools/errcheck.txt ./...
+	@echo '== ineffassign'; $(tool) ineffassign ./...
+	@echo '== unparam'; $(tool) unparam ./...
+	@echo '== misspell'; $(tool) misspell -error -locale US -i cancelled .
+	@echo '== files'; tools/check-files
+	@echo '== tools'; cd tools; go vet ./...; go test ./...
+
+cross: ## vet and build for Linux, macOS and Windows
+	@for os in linux darwin windows; do \
+		echo "== $$os"; \
+		GOOS=$$os GOARCH=amd64 go vet ./...; \
+		for arch in amd64 arm64; do GOOS=$$os GOARCH=$$arch go build ./...; done; \
+	done
+
+ci: ## everything that must pass before a change lands
+	.ci/run
+
+bench: ## a call beside the raw pipe it runs on
+	cd bench && go run .
+
+stress: ## repeat the tests of what runs concurrently, on one core and on two
+	go test -race -count=20 -cpu=1,2 ./framing ./rpc ./pool ./process ./worker ./broker
+
+clean: ## remove what was built
+	rm -rf bin
+	go clean ./...

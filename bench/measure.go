@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// contender is one way to make a round trip to a child process.
+type contender interface {
+	name() string
+	pid() int // of the child, once a round trip has been made
+	roundTrip() error
+	close() error
+}
+
+// contenders starts them; the first is the floor.
+var contenders = []func(size int) (contender, error){newPing, newCaller}
+
+// result is a contender's figures in one placement.
+type result struct {
+	Placement string    `json:"placement"`
+	Name      string    `json:"name"`
+	Median    figures   `json:"median"` // over the rounds
+	Ratio     ratios    `json:"ratio"`  // median of each round's ratio to the floor
+	Rounds    []figures `json:"rounds"`
+}
+
+// measure makes the rounds: each contender once a round, so that whatever else
+// the machine does meanwhile falls on all alike.
+func measure(s settings) (results []result, err error) {
+	var running []contender
+	defer func() {
+		for _, c := range running {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	for _, start := range contenders {
+		c, err := start(s.size)
+		if err != nil {
+			return nil, err
+		}
+		running = append(running, c)
+		results = append(results, result{Placement: s.placement, Name: c.name()})
+	}
+	times := make([]time.Duration, s.calls)
+	for range s.rounds {
+		for i, c := range running {
+			f, err := round(c, times)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.name(), err)
+			}
+			results[i].Rounds = append(results[i].Rounds, f)
+		}
+	}
+	for i := range results {
+		results[i].conclude(results[0].Rounds)
+	}
+	return results, nil
+}
+
+// conclude fills in the medians.
+func (r *result) conclude(floor []figures) {
+	r.Median = medianFigures(r.Rounds)
+	perRound := make([]ratios, len(r.Rounds))
+	for i, f := range r.Rounds {
+		perRound[i] = ratiosOf(f, floor[i])
+	}
+	r.Ratio = medianRatios(perRound)
+}
+
+// warmup is the share of a round's trips that are made before it, unmeasured.
+const warmup = 10 // one in so many
+
+// round makes len(times) round trips and fills times with what each took.
+func round(c contender, times []time.Duration) (figures, error) {
+	for range len(times)/warmup + 1 {
+		if err := c.roundTrip(); err != nil {
+			return figures{}, err
+		}
+	}
+	before, err := cpuOfBoth(c)
+	if err != nil {
+		return figures{}, err
+	}
+	for i := range times {
+		start := time.Now()
+		if err := c.roundTrip(); err != nil {
+			return figures{}, err
+		}
+		times[i] = time.Since(start)
+	}
+	after, err := cpuOfBoth(c)
+	if err != nil {
+		return figures{}, err
+	}
+	return summarize(times, after-before), nil
+}
+
+func cpuOfBoth(c contender) (time.Duration, error) {
+	host, err := cpuTime(os.Getpid())
+	if err != nil {
+		return 0, err
+	}
+	child, err := cpuTime(c.pid())
+	return host + child, err
+}

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// pinUnsupported is nil where processes can be pinned.
+var pinUnsupported error
+
+// pinnedMark says to the re-executed program that it is pinned.
+const pinnedMark = "STDCREW_BENCH_PINNED"
+
+// pinTo returns in a process all of whose threads, and children, run on one
+// CPU. An affinity belongs to a thread and the Go runtime has begun several by
+// now, so the program is executed once more by the thread that was pinned.
+func pinTo(cpu int) error {
+	if os.Getenv(pinnedMark) != "" {
+		return os.Unsetenv(pinnedMark)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var set unix.CPUSet
+	set.Set(cpu)
+	if err := unix.SchedSetaffinity(0, &set); err != nil {
+		return fmt.Errorf("pin to CPU %d: %w", cpu, err)
+	}
+	err := unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), pinnedMark+"=1"))
+	return fmt.Errorf("pin to CPU %d: execute again: %w", cpu, err)
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+)
+
+// Placements of host and child.
+const (
+	free   = "free"   // wherever the operating system puts them
+	pinned = "pinned" // both on CPU pinnedCPU
+)
+
+const pinnedCPU = 0
+
+// measureElsewhere has a fresh process measure one placement: a process that
+// has been pinned stays so, and one that has measured has a heap.
+func (s settings) measureElsewhere(placement string) ([]result, error) {
+	if placement == pinned && pinUnsupported != nil {
+		return nil, pinUnsupported
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	command := exec.Command(self, "-placement", placement, "-rounds", strconv.Itoa(s.rounds),
+		"-calls", strconv.Itoa(s.calls), "-size", strconv.Itoa(s.size))
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("measure: %w", err)
+	}
+	var results []result
+	if err := json.Unmarshal(out, &results); err != nil {
+		return nil, fmt.Errorf("measure: read the results: %w", err)
+	}
+	return results, nil
+}

@@ -1,0 +1,44 @@
+// Package broker runs crews of worker processes behind one call.
+//
+// An application names its pools, each a program and how many processes of it there may be, and calls their methods:
+//
+//	b, err := broker.New(broker.Options{Pools: map[string]broker.PoolOptions{
+//		"images": {Command: broker.Command{Path: "image-worker"}, Max: 8},
+//	}})
+//	defer b.Close()
+//
+//	var out Thumbnail
+//	err = b.Call(ctx, "images.resize", ResizeArgs{Width: 200, Data: jpeg}, &out)
+//	out, err = broker.Call[Thumbnail](ctx, b, "images.resize", ResizeArgs{Width: 200, Data: jpeg})
+//
+// Workers are started when calls need them, kept while they are used, stopped when they have been idle, and replaced when they die. A worker
+// that crashes hurts only its own calls. Package worker is for writing them in Go; docs/protocol.md is what others speak. [Self] makes the
+// application its own worker program.
+//
+// # When a call fails
+//
+// Every error is an [Error]. Its Class says whose matter it is, its Delivery whether the call may have been executed:
+//
+//	what happened                                       Class        Delivery             transient  Retryable
+//	unknown pool or method, arguments cannot be sent    caller       not executed         no         no
+//	the reply does not fit out                          caller       answered             no         no
+//	the context or Timeout ended                        context      not executed, or     no         if not executed
+//	                                                                 may have been
+//	the broker is closed (ErrClosed)                    caller       likewise             no         no
+//	the handler returned an error or panicked           remote       answered             no         no
+//	queue full, QueueTimeout, pool stopping,            unavailable  not executed         yes        yes
+//	no worker can be started
+//	the worker died, broke the protocol, was killed,    interrupted  not executed, or     yes        if not executed
+//	CallTimeout                                                      may have been
+//
+// Transient means errors.Is(err, [ErrTransient]): a later try may succeed. [Retryable] means that it is safe whatever the call does.
+//
+// The broker itself repeats a call when its worker was lost and the call was certainly not executed, or it is [Idempotent]: a bounded number of
+// times, at the head of the queue, and out of a budget that keeps a failure of all workers from being multiplied. Nothing else is
+// repeated: if no worker can be had the caller decides how long to wait.
+//
+// # Time and ends
+//
+// The caller's context is obeyed always: while the call waits, while it is being written, while the worker ignores it. Shutdown serves what has
+// been accepted, Close does not; both leave no process behind.
+package broker

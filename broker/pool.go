@@ -1,0 +1,104 @@
+package broker
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/stdcrew/stdcrew/pool"
+	"github.com/stdcrew/stdcrew/rpc"
+)
+
+// Pool is one of a broker's pools; see [Broker.Pool].
+type Pool struct {
+	name    string
+	missing error // why there is no such pool
+	crew    *pool.Pool
+	budget  *budget
+	retries atomic.Uint64
+}
+
+// CallOption qualifies one call.
+type CallOption func(*callOptions)
+
+type callOptions struct {
+	timeout    time.Duration
+	idempotent bool
+	metadata   map[string]string
+}
+
+// Timeout bounds the whole call: waiting for a worker, running and repeating. The error is context.DeadlineExceeded for errors.Is. Zero and
+// less mean no bound.
+func Timeout(d time.Duration) CallOption {
+	return func(o *callOptions) { o.timeout = d }
+}
+
+// Idempotent says that the call may be executed more than once: the broker repeats it when a worker was lost in the middle of it.
+func Idempotent() CallOption {
+	return func(o *callOptions) { o.idempotent = true }
+}
+
+// Metadata goes to the worker with the call.
+func Metadata(m map[string]string) CallOption {
+	return func(o *callOptions) { o.metadata = m }
+}
+
+// Call is [Broker.Call] without the pool's name in front of the method.
+func (p *Pool) Call(ctx context.Context, method string, in, out any, opts ...CallOption) error {
+	if p.missing != nil {
+		return &Error{Pool: p.name, Method: method, Slot: -1, Class: ClassCaller, Delivery: rpc.NotSent, Attempts: 1, Err: p.missing}
+	}
+	if len(opts) == 0 { // the options of a plain call stay off the heap
+		return p.try(ctx, method, in, out, &callOptions{})
+	}
+	var o callOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.timeout)
+		defer cancel()
+	}
+	return p.try(ctx, method, in, out, &o)
+}
+
+// try makes the call, again where that is safe and allowed.
+func (p *Pool) try(ctx context.Context, method string, in, out any, o *callOptions) error {
+	for attempt := 1; ; attempt++ {
+		err := p.crew.Call(ctx, method, in, out, pool.CallOptions{Attempt: attempt, Metadata: o.metadata})
+		if err == nil {
+			p.budget.succeeded()
+			return nil
+		}
+		if ctx.Err() != nil || !p.mayRetry(err, attempt, o.idempotent) {
+			return err
+		}
+		p.retries.Add(1)
+	}
+}
+
+// Stop fails the calls that wait, gives those that run StopGrace, and stops the workers. The next call after it starts new ones. When ctx
+// ends Stop returns and the stopping goes on.
+func (p *Pool) Stop(ctx context.Context) error {
+	if p.missing != nil {
+		return p.missing
+	}
+	return p.crew.Stop(ctx)
+}
+
+// Ready blocks until the pool has its Min workers ready, ctx ends, or it cannot start any.
+func (p *Pool) Ready(ctx context.Context) error {
+	if p.missing != nil {
+		return p.missing
+	}
+	return p.crew.Ready(ctx)
+}
+
+// Snapshot returns what the pool looks like now; the zero value for a pool that the broker does not have.
+func (p *Pool) Snapshot() PoolSnapshot {
+	if p.missing != nil {
+		return PoolSnapshot{}
+	}
+	return PoolSnapshot{Snapshot: p.crew.Snapshot(), Retries: p.retries.Load()}
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+)
+
+// killer ends a random worker every so many files, from outside: to the broker
+// it is a crash like any other.
+type killer struct {
+	every int          // files between kills; zero: none
+	pids  func() []int // the workers that are ready, as the broker sees them
+	kill  func(pid int) (bool, error)
+	fail  func(error) // a worker could not be killed
+
+	mu    sync.Mutex
+	files int // done since the last kill that was due
+	owed  int // kills that were due when no worker was ready
+}
+
+// fileDone counts a file and kills when it is time. Any goroutine may call it.
+func (k *killer) fileDone() {
+	if k.every == 0 || !k.take() {
+		return
+	}
+	killed, err := k.killOne()
+	switch {
+	case err != nil:
+		k.fail(err)
+	case !killed:
+		k.giveBack()
+	}
+}
+
+// take reports whether a kill is due, and takes it on.
+func (k *killer) take() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.files++; k.files == k.every {
+		k.files = 0
+		k.owed++
+	}
+	if k.owed == 0 {
+		return false
+	}
+	k.owed--
+	return true
+}
+
+func (k *killer) giveBack() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.owed++
+}
+
+// killOne reports whether it killed a worker. Without one that is ready, or
+// when it dies just then, there is nothing to kill and no error.
+func (k *killer) killOne() (bool, error) {
+	pids := k.pids()
+	if len(pids) == 0 {
+		return false, nil
+	}
+	return k.kill(pids[rand.IntN(len(pids))])
+}
+
+// killListed sends KILL to a process that listed still names once the process
+// has been found. Where finding holds on to the process itself, as it does on Linux, a number
+// that was given to a stranger in the meantime is never signaled.
+func killListed(pid int, listed func() []int) (bool, error) {
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return false, nil // gone already
+	}
+	defer func() { _ = process.Release() }()
+	if !slices.Contains(listed(), pid) {
+		return false, nil
+	}
+	err = process.Kill()
+	if errors.Is(err, os.ErrProcessDone) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("kill worker %d: %w", pid, err)
+	}
+	return true, nil
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestKillerKillsEveryNFiles(t *testing.T) {
+	var killed []int
+	k := &killer{
+		every: 3,
+		pids:  func() []int { return []int{11, 12} },
+		kill:  func(pid int) (bool, error) { killed = append(killed, pid); return true, nil },
+	}
+	for range 10 {
+		k.fileDone()
+	}
+	require.Len(t, killed, 3)
+	require.Subset(t, []int{11, 12}, killed)
+}
+
+func TestKillerOwesWhatItCouldNotKill(t *testing.T) {
+	var ready []int
+	var killed int
+	k := &killer{
+		every: 2,
+		pids:  func() []int { return ready },
+		kill: func(pid int) (bool, error) {
+			if pid == 1 {
+				return false, nil // died just then
+			}
+			killed++
+			return true, nil
+		},
+	}
+	for range 4 {
+		k.fileDone()
+	}
+	ready = []int{1}
+	k.fileDone()
+	require.Zero(t, killed)
+	ready = []int{2}
+	k.fileDone()
+	k.fileDone()
+	require.Equal(t, 2, killed, "one at a time, with the next files")
+}
+
+func TestKillerReportsFailuresOnce(t *testing.T) {
+	var failures []error
+	denied := errors.New("denied")
+	k := &killer{
+		every: 2,
+		pids:  func() []int { return []int{1} },
+		kill:  func(int) (bool, error) { return false, denied },
+		fail:  func(err error) { failures = append(failures, err) },
+	}
+	for range 3 {
+		k.fileDone()
+	}
+	require.Equal(t, []error{denied}, failures)
+}
+
+func TestKillerIsOffByDefault(t *testing.T) {
+	k := &killer{} // calling any of its functions would panic
+	k.fileDone()
+}
+
+func TestKillerCountsFilesOfAllGoroutines(t *testing.T) {
+	var mu sync.Mutex
+	killed := 0
+	k := &killer{
+		every: 5,
+		pids:  func() []int { return []int{1} },
+		kill:  func(int) (bool, error) { mu.Lock(); defer mu.Unlock(); killed++; return true, nil },
+	}
+	var callers sync.WaitGroup
+	for range 10 {
+		callers.Go(func() { // ends after its files
+			for range 50 {
+				k.fileDone()
+			}
+		})
+	}
+	callers.Wait()
+	require.Equal(t, 100, killed)
+}
+
+// P33: a pid that is no longer a worker's is never signaled. Were it, this test would end itself.
+func TestP33_KillerSparesStrangers(t *testing.T) {
+	killed, err := killListed(os.Getpid(), func() []int { return nil })
+	require.NoError(t, err)
+	require.False(t, killed)
+}

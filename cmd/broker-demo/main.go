@@ -1,0 +1,124 @@
+// Command broker-demo shows what a crew of worker processes does, on real input.
+//
+// It is its own worker program: the crews run the same binary again. Try
+//
+//	broker-demo run -verify -kill-every 500
+//
+// which has all words of the Go sources counted by workers of which one is
+// killed every 500 files, and checks the result against a count made in process.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/peterbourgon/ff/v3/ffcli"
+	"golang.org/x/term"
+
+	"github.com/stdcrew/stdcrew/testworkers/handlers"
+	"github.com/stdcrew/stdcrew/worker"
+)
+
+// indexCrew is the crew that run uses.
+const indexCrew = "index"
+
+// crews is what the program is when it runs as a worker, by the name given to broker.Self.
+var crews = map[string]func(*worker.Worker){
+	indexCrew: handlers.Index,
+	"echo":    handlers.Echo(0),
+	"crash":   handlers.Crash,
+}
+
+func main() {
+	worker.Main(crews)
+	os.Exit(run(os.Args[1:], console{
+		stdout:   os.Stdout,
+		stderr:   os.Stderr,
+		terminal: term.IsTerminal(int(os.Stderr.Fd())),
+	}))
+}
+
+// console is where a command prints to.
+type console struct {
+	stdout, stderr io.Writer
+	terminal       bool // stderr is one
+}
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitWrong       = 1   // something went wrong; it has been or is printed
+	exitUsage       = 2   // the command line makes no sense
+	exitInterrupted = 130 // ended early by a signal, as shells have it
+)
+
+// exitError ends a command with an exit code. Err is printed unless it is nil.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// run executes the command line and returns the exit code.
+func run(args []string, c console) int {
+	// What the flag package prints is kept back: help goes to stdout, and an
+	// error needs one line of it, not all.
+	var help bytes.Buffer
+	root := rootCommand(c, &help)
+	err := root.Parse(args)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		if bare := errors.Unwrap(err); bare != nil {
+			err = bare // without the parser's "error parsing commandline arguments"
+		}
+		err = &exitError{exitUsage, fmt.Errorf("%w; -h lists the flags", err)}
+	}
+	if err == nil {
+		err = root.Run(context.Background())
+	}
+
+	var exit *exitError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(c.stdout, help.String())
+		return exitOK
+	case !errors.As(err, &exit):
+		exit = &exitError{exitWrong, err}
+	}
+	if exit.err != nil {
+		fmt.Fprintf(c.stderr, "broker-demo: %v\n", exit.err)
+	}
+	return exit.code
+}
+
+func rootCommand(c console, help io.Writer) *ffcli.Command {
+	set := flag.NewFlagSet("broker-demo", flag.ContinueOnError)
+	set.SetOutput(help)
+	return &ffcli.Command{
+		Name:        "broker-demo",
+		ShortUsage:  "broker-demo <command> [flags] [arguments]",
+		ShortHelp:   "A crew of worker processes on real input.",
+		FlagSet:     set,
+		Subcommands: []*ffcli.Command{runCommand(c, help)},
+		Exec: func(_ context.Context, args []string) error {
+			if len(args) > 0 {
+				return &exitError{exitUsage, fmt.Errorf("unknown command %q; broker-demo -h lists them", args[0])}
+			}
+			return flag.ErrHelp
+		},
+	}
+}

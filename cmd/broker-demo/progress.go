@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+const (
+	barInterval  = 100 * time.Millisecond // between updates of the bar
+	lineInterval = 2 * time.Second        // between plain lines
+)
+
+// progress shows how far a run is: as a bar on a terminal, otherwise as a
+// plain line now and then. Notes printed through it never mix with the bar.
+type progress struct {
+	status func() string // a few words on the run, for the line's end
+	done   func() int64  // files done with in this pass
+
+	terminal bool // out is one
+
+	mu  sync.Mutex
+	out io.Writer
+	bar *progressbar.ProgressBar // of this pass, on a terminal; nil until its total is known
+
+	stopped chan struct{}
+	ticker  sync.WaitGroup
+}
+
+// startProgress begins to show; stop must be called.
+func startProgress(out io.Writer, terminal bool, done func() int64, status func() string) *progress {
+	p := &progress{status: status, done: done, terminal: terminal, out: out, stopped: make(chan struct{})}
+	interval := lineInterval
+	if terminal {
+		interval = barInterval
+	}
+	// Ends at stop.
+	p.ticker.Go(func() { p.tick(interval) })
+	return p
+}
+
+func (p *progress) tick(interval time.Duration) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			p.show()
+		case <-p.stopped:
+			return
+		}
+	}
+}
+
+func (p *progress) show() {
+	done, status := p.done(), p.status()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !p.terminal:
+		fmt.Fprintf(p.out, "%d files, %s\n", done, status)
+	case p.bar != nil:
+		p.bar.Describe(status)
+		_ = p.bar.Set64(done) // an error of the display is no reason to stop the work
+	}
+}
+
+// setTotal begins the bar of a pass with so many files. A new one each time:
+// a bar that has been full does not go back.
+func (p *progress) setTotal(files int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.terminal || files < 1 {
+		return
+	}
+	p.bar = progressbar.NewOptions64(files,
+		progressbar.OptionSetWriter(p.out),
+		progressbar.OptionSetItsString("files"),
+		progressbar.OptionShowIts(),
+		progressbar.OptionShowCount(),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionUseANSICodes(true),
+	)
+}
+
+// note prints a line.
+func (p *progress) note(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	fmt.Fprintf(p.out, format+"\n", args...)
+}
+
+// stop ends the display, takes the bar off the terminal and waits until nothing is written any more.
+func (p *progress) stop() {
+	close(p.stopped)
+	p.ticker.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+}
+
+// countFiles returns how many files a walk of root finds.
+func countFiles(ctx context.Context, root string) int64 {
+	var files int64
+	_ = walk(ctx, root, func(source) error { files++; return nil }, func(string, error) {}) // the walk itself reports errors
+	return files
+}

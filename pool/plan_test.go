@@ -1,0 +1,56 @@
+package pool
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestPlan(t *testing.T) {
+	stopped := func(n int) census { return census{stopped: n} }
+	cases := []struct {
+		name string
+		d    demand
+		want int
+	}{
+		{"nobody wants anything", demand{census: stopped(4), places: 1}, 0},
+		{"one caller, one worker", demand{census: stopped(4), waiting: 1, places: 1}, 1},
+		{"L2.1: a hundred callers, Max 1", demand{census: stopped(1), waiting: 100, places: 1}, 1},
+		{"one is starting for the one caller", demand{census: census{stopped: 3, starting: 1}, waiting: 1, places: 1}, 0},
+		{"one is starting for two callers", demand{census: census{stopped: 3, starting: 1}, waiting: 2, places: 1}, 1},
+		{"places of those starting count", demand{census: census{stopped: 3, starting: 1}, waiting: 64, places: 64}, 0},
+		{"one more for the 65th", demand{census: census{stopped: 3, starting: 1}, waiting: 65, places: 64}, 1},
+		{"P17: one death among ready ones is no reason without callers", demand{census: census{stopped: 1, ready: 3}, places: 1}, 0},
+		{"Min is replaced", demand{census: census{stopped: 1, ready: 3}, min: 4, places: 1}, 1},
+		{"P17: and once only", demand{census: census{stopped: 0, starting: 1, ready: 3}, min: 4, places: 1}, 0},
+		{"Min and callers are one need, not two", demand{census: stopped(8), waiting: 2, min: 2, places: 1}, 2},
+		{"who leaves holds its slot", demand{census: census{leaving: 4}, waiting: 5, places: 1}, 0},
+		{"a few at a time", demand{census: stopped(100), waiting: 100, places: 1}, maxStarts},
+		{"a few at a time, with some under way", demand{census: census{stopped: 97, starting: 3}, waiting: 100, places: 1}, maxStarts - 3},
+		{"backing off", demand{census: stopped(4), waiting: 9, min: 3, places: 1, paused: true}, 0},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, plan(c.d)) })
+	}
+}
+
+// TestPlan_NeverTooMany walks through all small demands.
+func TestPlan_NeverTooMany(t *testing.T) {
+	for i := range 6 * 6 * 6 * 8 * 4 * 3 {
+		d := demand{
+			census:  census{stopped: i % 6, starting: i / 6 % 6, ready: i / 36 % 6},
+			waiting: i / 216 % 8,
+			min:     i / 1728 % 4,
+			places:  1 + i/6912%3,
+		}
+		n := plan(d)
+		switch needed := d.ready+d.starting+n-1 < d.min || d.waiting > (d.starting+n-1)*d.places; {
+		case n < 0 || n > d.stopped:
+			require.Fail(t, "more than slots", "%+v", d)
+		case n > 0 && n+d.starting > maxStarts:
+			require.Fail(t, "more than a few at a time", "%+v", d)
+		case n > 0 && !needed:
+			require.Fail(t, "the last one is not needed", "%+v", d)
+		}
+	}
+}

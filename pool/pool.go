@@ -1,0 +1,152 @@
+package pool
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/stdcrew/stdcrew/process"
+	"github.com/stdcrew/stdcrew/rpc"
+)
+
+// Pool is a crew of workers that run the same program. All methods may be called by any goroutines at once.
+//
+// What is below mu is plain data, changed in critical sections of a few lines. Nothing is waited for, logged or called under it; what a
+// change asks for beside data is done after unlocking, as effects. A process belongs to a goroutine of its own: worker.run.
+type Pool struct {
+	opts   Options // resolved
+	log    *slog.Logger
+	ladder []process.Rung
+	epoch  time.Time // where now starts counting
+
+	mu       sync.Mutex
+	phase    phase
+	slots    []*slot
+	census   census
+	ready    readySet
+	queue    queue
+	restarts restarts
+	retry    *time.Timer   // fires when restarts allows starting again
+	idle     *time.Timer   // fires when a worker may have been idle for long enough
+	idleSet  bool          // idle is running
+	places   int           // that a worker is expected to have: what the last one had
+	wanted   bool          // a caller that may not wait found no worker
+	asleep   bool          // stopped by Stop: Min is not kept until the next call
+	owners   []*worker     // whose goroutines have not ended
+	forced   []error       // what had to be forced since the pool was closed
+	changed  chan struct{} // closed at the next change that somebody may wait for; nil: nobody does
+	counters Counters
+}
+
+// phase says which calls the pool takes.
+type phase uint8
+
+const (
+	phaseOpen     phase = iota // all
+	phaseStopping              // none, until Stop is done
+	phaseDraining              // those that had been taken before Shutdown, and their retries
+	phaseClosed                // none
+)
+
+// New makes a pool. It reports everything that is wrong with the options at once, and waits for nothing: Min workers start in the
+// background. The pool is to be ended by Shutdown or Close.
+func New(o Options) (*Pool, error) {
+	o, err := o.resolve()
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{
+		opts:   o,
+		log:    o.Log.With(slog.String("pool", o.Name)),
+		ladder: ladder(o),
+		epoch:  time.Now(),
+		slots:  make([]*slot, o.Max),
+		queue:  queue{bound: o.Queue},
+		places: max(1, o.InFlight),
+		restarts: restarts{
+			backoff: backoff{min: o.Restart.Min, max: o.Restart.Max, random: o.random},
+		},
+	}
+	for i := range p.slots {
+		p.slots[i] = &slot{index: i}
+	}
+	p.retry = stoppedTimer(p.replan)
+	p.idle = stoppedTimer(p.reapIdle)
+	p.census = p.count()
+	p.replan()
+	return p, nil
+}
+
+// ladder returns the rungs for resolved options, in which a grace of zero does not wait.
+func ladder(o Options) []process.Rung {
+	rungs := process.Ladder(0, 0, 0)
+	for i, grace := range []time.Duration{o.StopGrace, o.CloseGrace, o.KillGrace} {
+		rungs[i].Grace = grace
+	}
+	return rungs
+}
+
+func stoppedTimer(f func()) *time.Timer {
+	t := time.AfterFunc(time.Hour, f)
+	t.Stop()
+	return t
+}
+
+// now is the time on the pool's own clock.
+func (p *Pool) now() time.Duration { return time.Since(p.epoch) }
+
+// CallOptions is what can be said about one call.
+type CallOptions struct {
+	// Attempt is 1 for the first attempt, which zero stands for, and higher when a call is repeated. Repeated calls wait before all others,
+	// and are still taken while Shutdown drains the pool.
+	Attempt int
+	// Metadata reaches the worker with the call.
+	Metadata map[string]string
+}
+
+// Call runs a call on a worker: it takes a ready one, or waits for one, starting it if there is room. args and reply are whatever the
+// dialect encodes; reply is a pointer, or nil to discard the answer. Neither is touched once Call has returned.
+//
+// When ctx ends, Call returns at once: a call that waits is withdrawn, one that has been sent is canceled and keeps its place on the
+// worker until that has answered. Every error is an *Error.
+func (p *Pool) Call(ctx context.Context, method string, args, reply any, o CallOptions) error {
+	if ctx.Err() != nil {
+		return p.notCalled(method, o, ClassContext, contextError(ctx))
+	}
+	w, err := p.take(ctx, o.Attempt > 1)
+	if err != nil {
+		return p.notCalled(method, o, classOfWait(ctx, err), err)
+	}
+	return p.callOn(ctx, w, method, args, reply, o)
+}
+
+// callOn runs a call on a worker that has been taken for it. The connection gives the worker back.
+func (p *Pool) callOn(ctx context.Context, w *worker, method string, args, reply any, o CallOptions) error {
+	callCtx := ctx // its deadline is the worker's, too
+	if p.opts.CallTimeout > 0 {
+		var cancel context.CancelFunc
+		callCtx, cancel = context.WithTimeoutCause(ctx, p.opts.CallTimeout, ErrCallTimeout)
+		defer cancel()
+	}
+	err := w.conn.Call(callCtx, method, args, reply, rpc.CallOptions{Attempt: max(1, o.Attempt), Metadata: o.Metadata})
+	if answered(err) && w.calls.Add(1) == 1 {
+		p.proved()
+	}
+	if err == nil {
+		return nil
+	}
+	class, delivery, cause := classify(ctx, callCtx, err)
+	return &Error{
+		Pool: p.opts.Name, Method: method, Slot: w.slot.index, PID: w.pid,
+		Class: class, Delivery: delivery, Attempts: max(1, o.Attempt), Err: cause,
+	}
+}
+
+// notCalled makes the error of a call that no worker got.
+func (p *Pool) notCalled(method string, o CallOptions, class Class, cause error) error {
+	return &Error{
+		Pool: p.opts.Name, Method: method, Slot: -1,
+		Class: class, Delivery: rpc.NotSent, Attempts: max(1, o.Attempt), Err: cause,
+	}
+}

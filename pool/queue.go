@@ -1,0 +1,129 @@
+package pool
+
+import "time"
+
+// waiter is a caller that waits for a place on a worker. While it is in the queue it belongs to the pool; whoever takes it out, under
+// the pool's mutex, decides its fate and then sends on decided, once. A caller that leaves early takes itself out, or takes note of
+// what has been decided meanwhile: a granted place is never lost.
+type waiter struct {
+	decided chan struct{} // buffered: telling never blocks
+	worker  *worker       // the place granted; nil: none
+	err     error         // why there is none
+	timer   *time.Timer   // QueueTimeout's; nil until first needed
+
+	line       *line // the one it stands in; nil: in none
+	prev, next *waiter
+}
+
+// line is a list of waiters, first come first served.
+type line struct {
+	first, last *waiter
+	length      int
+}
+
+func (l *line) push(w *waiter) {
+	w.line, w.prev, w.next = l, l.last, nil
+	if l.last == nil {
+		l.first = w
+	} else {
+		l.last.next = w
+	}
+	l.last = w
+	l.length++
+}
+
+func (l *line) remove(w *waiter) {
+	if w.prev == nil {
+		l.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		l.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.line, w.prev, w.next = nil, nil, nil
+	l.length--
+}
+
+// queue holds the callers that wait. Retried calls stand before all others, in their own order. It is guarded by the pool's mutex.
+//
+// Waiters are reused, within one pool only: a channel made in a synctest bubble must not leave it.
+type queue struct {
+	bound   int // newcomers that may wait; negative: nobody may
+	retried line
+	waiting line
+
+	free *waiter // linked by next
+	kept int     // length of free
+}
+
+// maxKept bounds the waiters kept for reuse.
+const maxKept = 1024
+
+func (q *queue) length() int { return q.retried.length + q.waiting.length }
+
+// join puts a caller into the queue, or returns nil if it may not wait. Retried calls are beyond the bound: there are no more of them
+// than there were places.
+func (q *queue) join(retried bool) *waiter {
+	if q.bound < 0 || !retried && q.waiting.length >= q.bound {
+		return nil
+	}
+	w := q.free
+	if w == nil {
+		w = &waiter{decided: make(chan struct{}, 1)}
+	} else {
+		q.free, w.next = w.next, nil
+		q.kept--
+	}
+	if retried {
+		q.retried.push(w)
+	} else {
+		q.waiting.push(w)
+	}
+	return w
+}
+
+// pop takes out the caller whose turn it is; nil if nobody waits.
+func (q *queue) pop() *waiter {
+	w := q.retried.first
+	if w == nil {
+		w = q.waiting.first
+	}
+	if w != nil {
+		w.line.remove(w)
+	}
+	return w
+}
+
+// leave takes a caller out. It returns false if its fate has been decided already.
+func (q *queue) leave(w *waiter) bool {
+	if w.line == nil {
+		return false
+	}
+	w.line.remove(w)
+	return true
+}
+
+// drop takes out everybody and returns them linked by next, first come first.
+func (q *queue) drop() *waiter {
+	var all line
+	for w := q.pop(); w != nil; w = q.pop() {
+		all.push(w)
+	}
+	for w := all.first; w != nil; w = w.next {
+		w.line = nil
+	}
+	return all.first
+}
+
+// recycle keeps a waiter whose fate has been learned for the next caller.
+func (q *queue) recycle(w *waiter) {
+	w.worker, w.err = nil, nil
+	if q.kept >= maxKept {
+		return
+	}
+	w.next, q.free = q.free, w
+	q.kept++
+}

@@ -1,0 +1,68 @@
+package pool
+
+import "time"
+
+const (
+	// maxBootFailures in a row, without a live worker, make the pool fail its callers instead of letting them wait.
+	maxBootFailures = 3
+	// provenAfter is how long a worker has to be ready to count as healthy without having answered a call.
+	provenAfter = time.Minute
+)
+
+// restarts knows when a pool may start processes again after some have failed. It is pure, and guarded by the pool's mutex. Times are
+// those of the pool's own clock.
+type restarts struct {
+	backoff  backoff
+	failures int           // boot failures in a row
+	fatal    bool          // the last one cannot be cured by trying again
+	last     error         // the last one
+	failedAt time.Duration // when the last delay began
+	until    time.Duration // no start before this; 0: none is delayed
+}
+
+// bootFailed takes note of a process that was launched at the given time and did not become ready.
+func (r *restarts) bootFailed(now, launched time.Duration, err error, fatal bool) {
+	r.failures++
+	r.fatal = fatal
+	r.last = err
+	r.delay(now, launched)
+}
+
+// died takes note of the end, without our wish, of a worker that had been ready. After proof of its health it is replaced at once.
+func (r *restarts) died(now, launched time.Duration, healthy bool) {
+	if healthy {
+		r.proved()
+		return
+	}
+	r.delay(now, launched)
+}
+
+// delay puts the next start off. Processes launched before the delay under way belong to the failure that it is for: of several that
+// were started together, only the first makes the delay grow.
+func (r *restarts) delay(now, launched time.Duration) {
+	if r.until != 0 && launched <= r.failedAt {
+		return
+	}
+	r.failedAt = now
+	r.until = now + r.backoff.next()
+}
+
+// created takes note of a worker that has become ready: boot failures are no longer in a row. The delay stays, it takes proof of health.
+func (r *restarts) created() {
+	r.failures, r.fatal, r.last = 0, false, nil
+}
+
+// proved takes note of a proof of health: a worker answered a call, or was ready for provenAfter.
+func (r *restarts) proved() {
+	r.created()
+	r.backoff.reset()
+	r.failedAt, r.until = 0, 0
+}
+
+// waits says how long from now no process may be started.
+func (r *restarts) waits(now time.Duration) time.Duration { return max(0, r.until-now) }
+
+// hopeless says that callers who find no live worker are failed with the last boot error instead of waiting for the next attempt.
+func (r *restarts) hopeless(now time.Duration) bool {
+	return r.waits(now) > 0 && (r.fatal || r.failures >= maxBootFailures)
+}

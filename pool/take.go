@@ -1,0 +1,208 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// take returns a worker with one of its places taken for the caller, waiting for it if need be. This and freed are the hot path: one short
+// critical section, no allocation, no other goroutine.
+//
+// A caller never overtakes those that wait: as long as somebody waits, no place is free. Who frees a place gives it to the first of them.
+func (p *Pool) take(ctx context.Context, retried bool) (*worker, error) {
+	p.mu.Lock()
+	if w := p.ready.best(); w != nil && p.phase == phaseOpen {
+		p.occupy(w)
+		p.mu.Unlock()
+		return w, nil
+	}
+	w, waiting, err := p.join(retried)
+	starts := p.mayStart()
+	p.mu.Unlock()
+
+	if starts {
+		p.replan() // for this caller, or for one after it
+	}
+	if waiting == nil {
+		return w, err
+	}
+	return p.wait(ctx, waiting)
+}
+
+func (p *Pool) occupy(w *worker) {
+	w.inFlight++
+	p.ready.put(w)
+}
+
+// join gives a caller a place on a worker, or one in the queue, or the reason why it gets neither.
+func (p *Pool) join(retried bool) (*worker, *waiter, error) {
+	p.asleep = false
+	if err := p.refusal(retried); err != nil {
+		return nil, nil, err
+	}
+	if w := p.ready.best(); w != nil {
+		p.occupy(w)
+		return w, nil, nil
+	}
+	waiting := p.queue.join(retried)
+	if waiting == nil {
+		p.wanted = true
+		return nil, nil, ErrQueueFull
+	}
+	return nil, waiting, nil
+}
+
+// refusal says why a call is not taken at all; nil if it is.
+func (p *Pool) refusal(retried bool) error {
+	switch {
+	case p.phase == phaseStopping:
+		return ErrStopping
+	case p.phase == phaseClosed, p.phase == phaseDraining && !retried:
+		return ErrClosed
+	}
+	return p.hopeless()
+}
+
+// hopeless returns the last boot error if callers should not wait for the next attempt.
+func (p *Pool) hopeless() error {
+	if p.census.live() || p.restarts.failures == 0 {
+		return nil
+	}
+	now := p.now()
+	if !p.restarts.hopeless(now) {
+		return nil
+	}
+	return &retryError{err: p.restarts.last, in: p.restarts.waits(now)}
+}
+
+// wait waits for what becomes of a caller in the queue.
+func (p *Pool) wait(ctx context.Context, w *waiter) (*worker, error) {
+	var timeout <-chan time.Time
+	if p.opts.QueueTimeout > 0 {
+		timeout = w.startTimer(p.opts.QueueTimeout)
+	}
+	var left error
+	select {
+	case <-w.decided:
+	case <-ctx.Done():
+		left = contextError(ctx)
+	case <-timeout:
+		left = ErrQueueTimeout
+	}
+	if left != nil && !p.leave(w) {
+		<-w.decided // comes at once: the decision has been made
+		if w.worker != nil {
+			w.worker.freed() // a place that the caller no longer wants goes to the next
+		}
+		w.worker, w.err = nil, nil
+	}
+	if timeout != nil {
+		w.timer.Stop()
+	}
+	got, err := w.worker, w.err
+	p.recycle(w)
+	if left != nil {
+		err = left
+	}
+	return got, err
+}
+
+func (w *waiter) startTimer(d time.Duration) <-chan time.Time {
+	if w.timer == nil {
+		w.timer = time.NewTimer(d)
+	} else {
+		w.timer.Reset(d)
+	}
+	return w.timer.C
+}
+
+func (p *Pool) leave(w *waiter) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	left := p.queue.leave(w)
+	if left && p.phase == phaseDraining {
+		p.notify()
+	}
+	return left
+}
+
+func (p *Pool) recycle(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue.recycle(w)
+}
+
+// classOfWait says whose matter it is that a caller got no worker.
+func classOfWait(ctx context.Context, err error) Class {
+	switch {
+	case errors.Is(err, ErrClosed):
+		return ClassCaller
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return ClassContext
+	default:
+		return ClassUnavailable
+	}
+}
+
+// freed gives back one of the worker's places: to the caller that waits first, or to the ready set. The connection calls it, once for each
+// call, on whatever goroutine noticed that the place is free. After the worker's death or retirement it only keeps count.
+func (w *worker) freed() {
+	p := w.pool
+	p.mu.Lock()
+	if !w.open {
+		p.freedClosed(w)
+		p.mu.Unlock()
+		return
+	}
+	if w.inFlight == 0 {
+		p.mu.Unlock()
+		p.internalError("a place was given back twice")
+		return
+	}
+	w.inFlight--
+	if next := p.next(w); next != nil {
+		p.mu.Unlock()
+		next.decided <- struct{}{}
+		return
+	}
+	p.ready.put(w)
+	if w.inFlight == 0 {
+		p.becameIdle(w)
+	}
+	p.mu.Unlock()
+}
+
+// next grants a place on the worker to the caller that waits first, which is then to be told; nil if nobody waits, or no place is free.
+func (p *Pool) next(w *worker) *waiter {
+	if w.inFlight >= w.places {
+		return nil
+	}
+	waiting := p.queue.pop()
+	if waiting != nil {
+		waiting.worker = w
+		w.inFlight++
+	}
+	return waiting
+}
+
+// freedClosed keeps count for a worker that gets no further calls. When the last is done, its owner goes on, and perhaps Shutdown.
+func (p *Pool) freedClosed(w *worker) {
+	if w.inFlight == 0 {
+		return
+	}
+	w.inFlight--
+	if w.inFlight == 0 {
+		w.poke()
+		p.notify()
+	}
+}
+
+// becameIdle notes since when a worker has been without a call.
+func (p *Pool) becameIdle(w *worker) {
+	w.idleSince = p.now()
+	p.watchIdle()
+	if p.phase == phaseDraining {
+		p.notify()
+	}
+}

@@ -1,0 +1,155 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// linuxChild is a real child process, the leader of its own process group.
+type linuxChild struct {
+	id    int
+	stdin *pipeEnd
+	pidfd *os.File // in the poller; nil if the kernel gave none
+
+	// mu makes signaling and reaping exclude each other: before the reaping the pid is the child's own, after it may be a stranger's. No
+	// system call made under it can block.
+	mu     sync.Mutex
+	reaped bool
+}
+
+// newLinuxChild takes over the pidfd, which is -1 if there is none.
+func newLinuxChild(pid, pidfd int, stdin *pipeEnd) *linuxChild {
+	c := &linuxChild{id: pid, stdin: stdin}
+	if pidfd < 0 {
+		return c
+	}
+	if err := unix.SetNonblock(pidfd, true); err != nil {
+		_ = unix.Close(pidfd)
+		return c
+	}
+	c.pidfd = os.NewFile(uintptr(pidfd), "pidfd")
+	return c
+}
+
+func (c *linuxChild) pid() int { return c.id }
+
+func (c *linuxChild) closeStdin() { _ = c.stdin.Close() }
+
+// wait parks this goroutine alone: the pidfd becomes readable at the death, and the poller watches it. Without a pidfd, or if it cannot be
+// watched, it parks a thread as well.
+func (c *linuxChild) wait() {
+	if c.pidfd == nil || !c.waitPidfd() {
+		c.waitThread()
+	}
+}
+
+// waitPidfd tells whether it could wait.
+func (c *linuxChild) waitPidfd() bool {
+	conn, err := c.pidfd.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var waitErr error
+	err = conn.Read(func(fd uintptr) bool {
+		var dead bool
+		dead, waitErr = isDead(unix.P_PIDFD, int(fd), unix.WNOHANG)
+		return dead || waitErr != nil
+	})
+	return err == nil && waitErr == nil
+}
+
+// waitThread ignores an error: a child that cannot be waited for is lost, and reap finds that out.
+func (c *linuxChild) waitThread() { _, _ = isDead(unix.P_PID, c.id, 0) }
+
+// isDead tells whether the child is dead, without reaping it. A child that has been reaped by somebody else is dead as well.
+func isDead(idType, id, options int) (bool, error) {
+	for {
+		var info unix.Siginfo
+		switch err := unix.Waitid(idType, id, &info, unix.WEXITED|unix.WNOWAIT|options, nil); err {
+		case nil:
+			return info.Signo != 0, nil
+		case unix.ECHILD:
+			return true, nil
+		case unix.EINTR:
+		default:
+			return false, err
+		}
+	}
+}
+
+// reap kills what is left of the group, then takes the exit status. While the leader is unreaped its pid, which is the group's id, cannot be
+// given to anybody else. If somebody else has reaped it, nobody knows whose the id is by now, and nothing is killed.
+func (c *linuxChild) reap() status {
+	if c.pidfd != nil {
+		defer c.pidfd.Close()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reaped = true
+	if !c.isOurs() {
+		return status{code: noCode, lost: true}
+	}
+	_ = c.send(unix.SIGKILL)
+	var ws unix.WaitStatus
+	for {
+		_, err := unix.Wait4(c.id, &ws, 0, nil)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return status{code: noCode, lost: true}
+		case ws.Signaled():
+			return status{code: noCode, signal: Signal(ws.Signal())}
+		default:
+			return status{code: ws.ExitStatus()}
+		}
+	}
+}
+
+// isOurs tells whether the dead child is still there to be reaped.
+func (c *linuxChild) isOurs() bool {
+	var info unix.Siginfo
+	for {
+		err := unix.Waitid(unix.P_PID, c.id, &info, unix.WEXITED|unix.WNOWAIT|unix.WNOHANG, nil)
+		if err != unix.EINTR {
+			return err == nil && info.Signo != 0
+		}
+	}
+}
+
+// signal sends to the whole group, as long as the leader is unreaped.
+func (c *linuxChild) signal(signals ...Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reaped {
+		return ErrExited
+	}
+	for _, s := range signals {
+		switch err := c.send(syscall.Signal(s)); {
+		case errors.Is(err, unix.ESRCH): // reaped by somebody else
+			return ErrExited
+		case err != nil:
+			return fmt.Errorf("send %s to process group %d: %w", s, c.id, err)
+		}
+	}
+	return nil
+}
+
+// send is the only place that sends signals. The caller holds mu and the leader is unreaped. KILL goes to the leader as well, which may have
+// moved to another group; other signals only if nobody is left in its own.
+func (c *linuxChild) send(s syscall.Signal) error {
+	if c.id <= 1 {
+		// To kill(2), -1 is every process there is, and 0 our own group.
+		return syscall.EINVAL
+	}
+	err := unix.Kill(-c.id, s)
+	if s == unix.SIGKILL || errors.Is(err, unix.ESRCH) {
+		err = unix.Kill(c.id, s)
+	}
+	return err
+}

@@ -1,0 +1,81 @@
+package process
+
+import (
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+func threads(t *testing.T) int {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	require.NoError(t, err)
+	return len(tasks)
+}
+
+func TestL5_9_P47_NoThreadAndNoPollingForIdleChildren(t *testing.T) {
+	const children = 100
+	before := threads(t)
+	var all []*Process
+	for range children {
+		p, _ := sleeper(t)
+		all = append(all, p)
+	}
+	require.Less(t, threads(t)-before, 10)
+
+	// All that a process has are two goroutines that wait for the poller.
+	waiting := regexp.MustCompile(`goroutine \d+ \[IO wait[^\]]*\]:`)
+	require.True(t, eventually(func() bool {
+		buf := make([]byte, 8<<20)
+		stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
+		n := 0
+		for _, stack := range stacks {
+			if waiting.MatchString(stack) && (strings.Contains(stack, "(*Process).live(") || strings.Contains(stack, "(*Process).readStderr(")) {
+				n++
+			}
+		}
+		return n == 2*children
+	}))
+	for _, p := range all {
+		require.NoError(t, p.Do(Kill))
+	}
+	for _, p := range all {
+		require.Equal(t, KILL, ended(t, p).Signal)
+	}
+}
+
+func TestWithoutPidfd(t *testing.T) {
+	for name, pidfd := range map[string]func(int) int{
+		"none": func(fd int) int {
+			unix.Close(fd)
+			return -1
+		},
+		"cannot be polled": func(fd int) int {
+			unix.Close(fd)
+			plain, err := unix.Open("/proc/self/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			require.NoError(t, err)
+			return plain
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := spawn("/bin/cat", []string{"cat"}, nil, "")
+			require.NoError(t, err)
+			real := s.child.(*linuxChild)
+			fd, err := unix.PidfdOpen(real.id, 0)
+			require.NoError(t, err)
+			require.NoError(t, real.pidfd.Close())
+			s.child = newLinuxChild(real.id, pidfd(fd), real.stdin)
+
+			p := newProcess(s, Options{})
+			require.False(t, isClosed(p.Exited()))
+			require.NoError(t, p.Do(Kill))
+			require.Equal(t, KILL, ended(t, p).Signal)
+			require.NoError(t, p.Stream().Close())
+		})
+	}
+}

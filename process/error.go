@@ -1,0 +1,31 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrExited is returned when something is asked of a process that has already exited. A signal is never sent then: the pid may belong
+// to a stranger by now.
+var ErrExited = errors.New("process has already exited")
+
+// StartError is returned by [Start]. Nothing has been left behind: no process, no descriptor.
+//
+// errors.Is finds fs.ErrNotExist when there is no such program (or directory to run it in), fs.ErrPermission when it may not be executed,
+// syscall.ENOEXEC when it is not a program for this system, errors.ErrUnsupported when this system is not supported.
+type StartError struct {
+	Path   string // the program, as the command named it
+	Err    error  // what went wrong
+	Remedy string // what may help, or empty
+}
+
+func (e *StartError) Error() string {
+	text := fmt.Sprintf("start %q: %v", e.Path, e.Err)
+	if e.Remedy != "" {
+		text += " (" + e.Remedy + ")"
+	}
+	return text
+}
+
+// Unwrap returns Err.
+func (e *StartError) Unwrap() error { return e.Err }

@@ -1,0 +1,37 @@
+package process
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Options says how a process is looked after. The zero Options is useful.
+type Options struct {
+	// Log receives each line of the process's standard error at level Info, as the message "stderr" with the keys pid and line. If nil,
+	// nothing is logged. A handler that blocks holds up the process once 64 KiB wait in the pipe.
+	Log *slog.Logger
+
+	// Name is added to the log lines as worker. If empty, it is left out.
+	Name string
+
+	// DrainTimeout bounds how long the standard error is read after the exit while somebody else holds it open. If zero, it is 2 s. If
+	// negative, what is in the pipe is read and nothing is waited for.
+	DrainTimeout time.Duration
+
+	// ExtraEnv is appended to the environment, beside an explicit Command.Env too, and replaces variables of the same name.
+	ExtraEnv []string
+}
+
+const defaultDrainTimeout = 2 * time.Second
+
+// logger returns the logger for the process with this pid, never nil.
+func (o Options) logger(pid int) *slog.Logger {
+	if o.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	log := o.Log.With(slog.Int("pid", pid))
+	if o.Name != "" {
+		log = log.With(slog.String("worker", o.Name))
+	}
+	return log
+}

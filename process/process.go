@@ -1,0 +1,204 @@
+package process
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Process is one child process, or one in-memory process that behaves like it, from its start until it has ended. It looks after itself:
+// its standard error is read and its death is noticed and reaped without anybody waiting for it. All methods may be used by several
+// goroutines at once.
+type Process struct {
+	child        child
+	stream       Stream
+	log          *slog.Logger
+	drainTimeout time.Duration
+	started      time.Time
+	tail         *tail
+
+	drained chan struct{} // closed when the standard error has been read to its end, or given up
+	held    bool          // it was given up before its end; set before drained is closed
+	exited  chan struct{}
+	ended   chan struct{}
+
+	mu      sync.Mutex
+	report  Report        // zero until it has been reaped
+	final   bool          // the report's StderrTail is set
+	killer  Killer        // moves to the report at the exit
+	climbed chan struct{} // closed when the climb that Stop started is over; nil before
+}
+
+// child is what a Process asks of the operating system. There is one for real processes and one for those in memory.
+type child interface {
+	pid() int
+	// wait returns when the process is dead. It leaves it unreaped, so the pid is still its own.
+	wait()
+	// reap kills what is left of the process's group, then reaps the process. It is called once, after wait.
+	reap() status
+	// signal sends the signals to the group, in order. Once reaped it sends nothing and returns ErrExited.
+	signal(...Signal) error
+	// closeStdin closes our end of the standard input.
+	closeStdin()
+}
+
+// status is how a child ended, as Report has it.
+type status struct {
+	code   int
+	signal Signal
+	lost   bool
+}
+
+// noCode is the exit code of a process that has none.
+const noCode = -1
+
+// started is a child with our ends of its pipes, as the operating system hands it over.
+type started struct {
+	child  child
+	stream Stream
+	stderr source
+}
+
+// Start runs a program as a child process in a process group of its own. Standard input and output are the caller's, as [Process.Stream];
+// standard error is read by the Process. On Linux the child receives TERM when this program dies. Signals that this program ignores are
+// back to their default in the child.
+//
+// Start returns when the program has been loaded, and blocks for that long. Its error is a *StartError. Real processes are supported on
+// Linux; elsewhere the error is errors.ErrUnsupported.
+func Start(c Command, o Options) (*Process, error) {
+	s, err := start(c, o)
+	if err != nil {
+		return nil, err
+	}
+	return newProcess(s, o), nil
+}
+
+func newProcess(s started, o Options) *Process {
+	pid := s.child.pid()
+	p := &Process{
+		child:        s.child,
+		stream:       s.stream,
+		log:          o.logger(pid),
+		drainTimeout: o.DrainTimeout,
+		started:      time.Now(),
+		tail:         &tail{},
+		drained:      make(chan struct{}),
+		exited:       make(chan struct{}),
+		ended:        make(chan struct{}),
+	}
+	if p.drainTimeout == 0 {
+		p.drainTimeout = defaultDrainTimeout
+	}
+	// Ends at the end of the standard error, or when live calls the reading off.
+	go p.readStderr(s.stderr)
+	// Ends DrainTimeout after the process's death at the latest.
+	go p.live(s.stderr)
+	return p
+}
+
+// PID returns the process's id. That of an in-memory process is one that no real process has.
+func (p *Process) PID() int { return p.child.pid() }
+
+// Stream returns the process's standard input and output as one stream, always the same. It belongs to the caller, who closes it.
+func (p *Process) Stream() Stream { return p.stream }
+
+// Exited is closed when the process is dead, what was left of its group has been killed, and it has been reaped. Its last output may still
+// be waiting in the Stream, whose end comes late or never if somebody else holds it open.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Ended is closed when the process has exited and its standard error has been read to the end, or DrainTimeout is over.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Report says how the process ended. It is zero before Exited, and its StderrTail is complete after Ended.
+func (p *Process) Report() Report {
+	if !isClosed(p.exited) {
+		return Report{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.report
+	if !p.final {
+		r.StderrTail = p.tail.String()
+	}
+	return r
+}
+
+// StderrTail returns the last that the process has written to its standard error so far, at most 64 KiB. While a process is quiet for a
+// minute, all but the last 4 KiB of it is given up.
+func (p *Process) StderrTail() string { return p.tail.String() }
+
+// Do does one step now, without waiting for what it leads to. After the exit it returns ErrExited and sends nothing. Terminate and Kill
+// give KillerAsked as the reason unless Blame has given one.
+func (p *Process) Do(s Step) error {
+	switch s {
+	case CloseStdin:
+		if isClosed(p.exited) {
+			return ErrExited
+		}
+		p.child.closeStdin()
+		return nil
+	case Terminate:
+		return p.end(TERM, signalCont)
+	case Kill:
+		return p.end(KILL)
+	default:
+		if isClosed(p.exited) {
+			return ErrExited
+		}
+		return nil
+	}
+}
+
+// Signal sends a signal to the process group. After the exit it returns ErrExited and sends nothing. It does not count as ending the
+// process on purpose: who means that calls Blame first, or uses Do.
+func (p *Process) Signal(s Signal) error {
+	if s <= 0 {
+		return fmt.Errorf("send signal %d: %w", int(s), syscall.EINVAL)
+	}
+	return p.child.signal(s)
+}
+
+func (p *Process) end(signals ...Signal) error {
+	p.Blame(KillerAsked)
+	return p.child.signal(signals...)
+}
+
+// Blame records why we are about to end the process. The first reason given stays. After the exit it does nothing.
+func (p *Process) Blame(k Killer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.killer == "" {
+		p.killer = k
+	}
+}
+
+// live follows the process to its end.
+func (p *Process) live(stderr source) {
+	p.child.wait()
+	p.finish(p.child.reap(), time.Since(p.started))
+	close(p.exited)
+
+	held := p.drain(stderr)
+
+	p.mu.Lock()
+	p.report.Held = held
+	p.report.StderrTail = p.tail.String()
+	p.final = true
+	p.mu.Unlock()
+	close(p.ended)
+}
+
+func (p *Process) finish(s status, uptime time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.report = Report{
+		PID:    p.child.pid(),
+		Code:   s.code,
+		Signal: s.signal,
+		Killer: p.killer,
+		Uptime: uptime,
+		Lost:   s.lost,
+	}
+}

@@ -1,0 +1,21 @@
+//go:build !linux
+
+package process
+
+// signalCont is a number of no consequence here: only in-memory processes receive it, and it does nothing to them.
+const signalCont Signal = 18
+
+func signalName(s Signal) string {
+	switch s {
+	case HUP:
+		return "HUP"
+	case INT:
+		return "INT"
+	case KILL:
+		return "KILL"
+	case TERM:
+		return "TERM"
+	default:
+		return ""
+	}
+}

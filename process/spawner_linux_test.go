@@ -1,0 +1,182 @@
+package process
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+func TestP32_ChildOutlivesTheThreadThatAskedForIt(t *testing.T) {
+	started := make(chan *Process)
+	asked := make(chan int)
+	go func() {
+		// Without an unlock the thread ends with this goroutine.
+		runtime.LockOSThread()
+		p, err := Start(Command{Path: "cat"}, Options{})
+		if err != nil {
+			t.Error(err)
+		}
+		asked <- unix.Gettid()
+		started <- p
+	}()
+	tid := <-asked
+	p := <-started
+	if tid != os.Getpid() { // the main thread stays in any case
+		require.True(t, eventually(func() bool {
+			_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid))
+			return err != nil
+		}))
+	}
+	_, err := io.WriteString(p.Stream(), "alive\n")
+	require.NoError(t, err)
+	require.Equal(t, "alive", readLine(t, p.Stream()))
+	require.NoError(t, p.Do(CloseStdin))
+	require.True(t, ended(t, p).Success())
+	p.Stream().Close()
+}
+
+func TestP32_AllChildrenAreForkedByOneThread(t *testing.T) {
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			p, err := Start(Command{Path: "true"}, Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			<-p.Ended()
+			p.Stream().Close()
+		})
+	}
+	wg.Wait()
+	var spawners []string
+	buf := make([]byte, 1<<20)
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(stack, "(*threadSpawner).run(") {
+			spawners = append(spawners, stack)
+		}
+	}
+	require.Len(t, spawners, 1)
+	state, _, _ := strings.Cut(spawners[0], "\n")
+	require.Contains(t, state, "locked to thread")
+}
+
+// host starts a host with a child for each script, and returns it with the first two fields of what it prints about each: the child's pid
+// and what the child said.
+func host(t *testing.T, scripts ...string) (p *Process, pids []int) {
+	t.Helper()
+	p = play(t, Options{}, "host", scripts...)
+	out := bufio.NewReader(p.Stream())
+	for range scripts {
+		line, err := out.ReadString('\n')
+		require.NoError(t, err, p.StderrTail())
+		for _, field := range strings.Fields(line) {
+			pid, err := strconv.Atoi(field)
+			require.NoError(t, err)
+			pids = append(pids, pid)
+		}
+	}
+	line, err := out.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "ready\n", line)
+	return p, pids
+}
+
+// orphanGrace is how fast everything must be gone after a host's death.
+const orphanGrace = 2 * time.Second
+
+func requireGone(t *testing.T, pids []int) {
+	t.Helper()
+	died := time.Now()
+	defer func() {
+		for _, pid := range pids {
+			if !gone(pid) {
+				unix.Kill(pid, unix.SIGKILL)
+			}
+		}
+	}()
+	for _, pid := range pids {
+		require.True(t, eventually(func() bool { return gone(pid) }), "%d is still there", pid)
+	}
+	require.Less(t, time.Since(died), orphanGrace)
+}
+
+func TestP41_ChildrenDieWithAKilledHost(t *testing.T) {
+	const deafToEOF = "echo $$; exec sleep 300" // TERM by default, standard input never read
+	scripts := make([]string, 8)
+	for i := range scripts {
+		scripts[i] = deafToEOF
+	}
+	p, pids := host(t, scripts...)
+	for _, pid := range pids {
+		require.False(t, gone(pid))
+	}
+	require.NoError(t, p.Do(Kill))
+	wait(t, p.Exited())
+	requireGone(t, pids)
+}
+
+func TestP41_GrandchildrenDieWhenTheChildKillsItsGroup(t *testing.T) {
+	p, pids := host(t, "trap 'kill -9 0' TERM; sleep 300 & echo $!; wait")
+	require.Len(t, pids, 2)
+	require.NoError(t, p.Do(Kill))
+	wait(t, p.Exited())
+	requireGone(t, pids)
+}
+
+func TestL2_9_EOFReachesTheChildrenOfAKilledHost(t *testing.T) {
+	p, pids := host(t, "trap '' TERM; echo $$; exec cat")
+	require.NoError(t, p.Do(Kill))
+	wait(t, p.Exited())
+	requireGone(t, pids)
+}
+
+// masks runs the program "ignoring" with args, started by the shell command prefix, and returns what it printed.
+func masks(t *testing.T, prefix string, args ...string) string {
+	t.Helper()
+	script := prefix + ` exec "$0" "$@"`
+	c := Command{Path: "sh", Args: append([]string{"-c", script, testBinary(t)}, args...)}
+	p := run(t, c, Options{ExtraEnv: asProgram("ignoring")})
+	all, err := io.ReadAll(p.Stream())
+	require.NoError(t, err)
+	require.True(t, ended(t, p).Success(), p.StderrTail())
+	return string(all)
+}
+
+func TestL5_10_P46_IgnoredSignalsAreDefaultInTheChild(t *testing.T) {
+	const hupAndInt = 1<<(unix.SIGHUP-1) | 1<<(unix.SIGINT-1)
+	check := func(t *testing.T, out string, ignored ...int) {
+		t.Helper()
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		require.Len(t, lines, 3+len(ignored), out)
+		for _, child := range lines[:2] {
+			require.Equal(t, "SigIgn:\t0000000000000000", child, "a child ignores signals")
+		}
+		var mask int
+		_, err := fmt.Sscanf(lines[2], "own SigIgn:\t%x", &mask)
+		require.NoError(t, err)
+		require.Equal(t, hupAndInt, mask&hupAndInt, "the host still ignores them")
+		for i, n := range ignored {
+			require.Equal(t, fmt.Sprint("ignored ", n), lines[3+i])
+		}
+	}
+	t.Run("inherited", func(t *testing.T) {
+		check(t, masks(t, "trap '' HUP INT;"), 1, 2)
+	})
+	t.Run("by the host", func(t *testing.T) {
+		check(t, masks(t, "", "1", "2", "15", "10"), 1, 2, 10, 15)
+	})
+	t.Run("both", func(t *testing.T) {
+		check(t, masks(t, "trap '' HUP;", "2"), 1, 2)
+	})
+}

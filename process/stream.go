@@ -1,0 +1,23 @@
+package process
+
+import "io"
+
+// Stream is a process's standard output to read from and its standard input to write to. One goroutine at a time may read and one may
+// write; the other methods may be called at any moment, and all of them more than once.
+//
+// The Stream of a real process also has, for who looks for them by a type assertion, the methods
+//
+//	TryRead(p []byte) (n int, err error)  // reads what is there; nothing there: 0, syscall.EAGAIN; at the end: 0, io.EOF
+//	TryWrite(p []byte) (n int, err error) // writes what fits; a short count comes with syscall.EAGAIN
+//	Interrupt()                           // a Read under way, and later ones, return os.ErrDeadlineExceeded without reading
+//	Resume()                              // undoes Interrupt
+//
+// TryRead and TryWrite do not block and do not allocate. TryRead counts as reading and works after Interrupt too; TryWrite counts as writing.
+type Stream interface {
+	io.Reader
+	io.Writer
+	// CloseWrite ends the process's standard input. A Write under way returns an error; what it has written before still arrives.
+	CloseWrite() error
+	// Close closes both directions. A Read and a Write under way return an error.
+	io.Closer
+}

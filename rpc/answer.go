@@ -1,0 +1,142 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/stdcrew/stdcrew/framing"
+)
+
+// run runs the handler and sends its answer.
+func (p *Peer) run(in *incoming) {
+	returned := false
+	defer func() {
+		if !returned { // runtime.Goexit, as of a test's FailNow: this goroutine ends here, and others have to go on
+			p.mu.Lock()
+			p.handOver()
+			p.mu.Unlock()
+			p.respond(in, nil, &RemoteError{Code: CodePanic, Message: "the handler ended its goroutine"}, false)
+		}
+	}()
+	result, err := p.invoke(in)
+	returned = true
+	p.respond(in, result, err, !p.inline)
+}
+
+// respond sends the answer. reused says that this goroutine takes further calls.
+func (p *Peer) respond(in *incoming, result any, err *RemoteError, reused bool) {
+	in.encode(result, err, p.outLimit)
+	p.mu.Lock()
+	s := &p.serving
+	delete(s.running, in.id) // before the answer: the next call may follow at once
+	s.answering++
+	quick := !in.msg.cut(p.outFrame) && len(p.out.queue) <= maxPending
+	if reused && quick {
+		s.idle++ // likewise
+	}
+	p.answer(in, quick)
+	if reused && !quick {
+		s.idle++
+	}
+	s.answering--
+	p.sayGoodbye()
+	p.mu.Unlock()
+	in.ctx.end(context.Canceled)
+	in.release()
+}
+
+// answer sends the answer's frames; locked, but unlocked while it waits or writes.
+func (p *Peer) answer(in *incoming, quick bool) {
+	if !quick {
+		p.handOver() // it may take time
+		p.room(in.msg.pending(p.outFrame), nil, nil)
+	}
+	if in.msg.cut(p.outFrame) {
+		p.pushParts(&in.msg, in.id, nil, nil)
+		return
+	}
+	p.push(in.msg.whole(in.id))
+}
+
+// maxStack bounds the stack of a panic in an error message, in bytes.
+const maxStack = 16 << 10
+
+// invoke calls the handler and makes an error of a panic.
+func (p *Peer) invoke(in *incoming) (result any, failure *RemoteError) {
+	defer func() {
+		if r := recover(); r != nil {
+			stack := debug.Stack()
+			failure = &RemoteError{Code: CodePanic, Message: fmt.Sprint(r), Stack: string(stack[:min(len(stack), maxStack)])}
+		}
+	}()
+	if err := in.ctx.Err(); err != nil {
+		failure = remote(err)
+		failure.NotRun = true
+		return nil, failure
+	}
+	result, err := p.handler.ServeCall(in.ctx, &in.req)
+	if err != nil {
+		return nil, remote(err) // here, because the error's own methods may panic
+	}
+	return result, nil
+}
+
+// remote makes an error that can be sent of any error.
+func remote(err error) *RemoteError {
+	if e := (*RemoteError)(nil); errors.As(err, &e) && e != nil {
+		copied := *e
+		if copied.Code == "" {
+			copied.Code = CodeError
+		}
+		return &copied
+	}
+	code := CodeError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		code = CodeDeadline
+	case errors.Is(err, context.Canceled):
+		code = CodeCancelled
+	}
+	return &RemoteError{Code: code, Message: err.Error()}
+}
+
+// encode makes the answer's message of what the handler returned.
+func (in *incoming) encode(result any, e *RemoteError, limit int) {
+	m := &in.msg
+	if e == nil {
+		m.typ, m.flags = typeReply, 0
+		b, err := appendValue(append(m.buf[:0], make([]byte, lead)...), result)
+		if err == nil {
+			m.buf = b
+			if m.size() <= limit {
+				return
+			}
+			err = errors.New(oversize(m.size()))
+		}
+		e = &RemoteError{Code: CodeBadResult, Message: err.Error()}
+	}
+	m.typ, m.flags = typeError, 0
+	if e.NotRun {
+		m.flags = framing.NotRun
+	}
+	m.buf = appendError(m.buf[:0], e, limit)
+}
+
+// appendError encodes e behind the lead, without its data where that is no valid value or too large.
+func appendError(b []byte, e *RemoteError, limit int) []byte {
+	b = append(b, make([]byte, lead)...)
+	whole, err := appendValue(b, e)
+	if err == nil && len(whole)-lead <= limit && (len(e.Data) == 0 || checkValue(e.Data, 0) == nil) {
+		return whole
+	}
+	short := &RemoteError{Code: e.Code[:min(len(e.Code), maxClip/4)], Message: clip(e.Message)}
+	whole, _ = appendValue(b[:lead], short) // two strings always encode
+	return whole
+}
+
+// maxClip bounds, in bytes, a text that has to fit into the smallest frame.
+const maxClip = 512
+
+func clip(s string) string { return s[:min(len(s), maxClip)] }

@@ -1,0 +1,316 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stdcrew/stdcrew/framing"
+)
+
+// CallOptions qualify one call. The zero value is a first attempt without metadata, limited by its context alone.
+type CallOptions struct {
+	Attempt  int               // counts from 1; if zero, 1
+	Metadata map[string]string // reaches the handler as Request.Metadata
+	Budget   time.Duration     // how long the handler has; if zero, what is left of the context's deadline, if any
+}
+
+// calls are the calls that this side made.
+type calls struct {
+	pending map[uint64]*call // by id; those whose callers have left stay until their terminal message
+	waiting callList         // callers that neither read nor have their answer, oldest first
+	nextID  uint64
+	nonce   uint64 // of the last ping
+	used    sync.Pool
+}
+
+// call is one call, or ping, in flight. All but ready is guarded by the Peer's mutex, unless it is owned by the caller alone: before it is
+// pending and after it has finished.
+type call struct {
+	id    uint64
+	msg   message
+	start uint64 // position in the stream of its last frame; frames before that have been begun
+	end   uint64 // position behind it; notYet while that frame has not been queued
+	begun bool
+
+	ready    chan struct{} // one token each time somebody takes the call out of the waiting list
+	finished bool
+	left     bool // the caller is gone; who finishes it frees its place
+	ping     bool
+
+	answer msgType // typeReply or typeError, if there was one
+	flags  framing.Flags
+	reply  []byte
+	err    error
+
+	prev, next *call
+	listed     bool
+}
+
+// maxKept bounds the buffers that a call keeps for its successors.
+const maxKept = 64 << 10
+
+// newCall returns a call that has been used before, if there is one. They stay with their connection: a channel that was made in a synctest
+// bubble must not be used outside.
+func (p *Peer) newCall() *call {
+	c, ok := p.calls.used.Get().(*call)
+	if !ok {
+		c = &call{ready: make(chan struct{}, 1)}
+	}
+	*c = call{ready: c.ready, msg: message{buf: c.msg.buf[:0]}, reply: c.reply[:0]}
+	return c
+}
+
+func (p *Peer) release(c *call) {
+	if cap(c.msg.buf) > maxKept {
+		c.msg.buf = nil
+	}
+	if cap(c.reply) > maxKept {
+		c.reply = nil
+	}
+	p.calls.used.Put(c)
+}
+
+// Call makes one call and waits for its answer, for the end of ctx, or for the end of the connection. args and reply may be anything that
+// MessagePack encodes; a msgpack.RawMessage is taken as already encoded. reply is a pointer, or nil to discard the result. Neither is
+// touched after Call has returned.
+//
+// The error is a *RemoteError if the other side answered with one, otherwise a *CallError that says what is known of the call's
+// delivery. When ctx ends first the other side is told, and the call keeps its place there until that has answered.
+func (p *Peer) Call(ctx context.Context, method string, args, reply any, o CallOptions) error {
+	if err := p.checkMethod(method); err != nil {
+		p.notify.freed()
+		return err
+	}
+	c := p.newCall()
+	if err := c.encode(ctx, method, args, o); err != nil {
+		p.release(c)
+		p.notify.freed()
+		return &CallError{Delivery: NotSent, Err: err}
+	}
+	if err := p.roundTrip(ctx, c); err != nil {
+		return err
+	}
+	p.notify.freed()
+	err := c.result(reply)
+	p.release(c)
+	return err
+}
+
+// roundTrip sends c and waits until it has finished. If it returns an error the call is no longer the caller's.
+func (p *Peer) roundTrip(ctx context.Context, c *call) error {
+	p.mu.Lock()
+	if err := p.send(ctx, c); err != nil {
+		p.mu.Unlock()
+		p.notify.freed()
+		return err
+	}
+	return p.await(ctx, c)
+}
+
+// encode writes the call's message behind lead bytes of room.
+func (c *call) encode(ctx context.Context, method string, args any, o CallOptions) error {
+	if method == "" || len(method) > maxMethodName {
+		return fmt.Errorf("%w: method name %.64q is not 1 to %d bytes long", ErrEncode, method, maxMethodName)
+	}
+	b := append(c.msg.buf[:0], make([]byte, lead)...)
+	b = append(b, 0x94) // an array of 4
+	b = appendString(b, method)
+	b = appendUint(b, budgetMicros(ctx, o.Budget))
+	b = appendUint(b, uint64(max(o.Attempt, 1)))
+	b, err := appendMetadata(b, o.Metadata)
+	if err == nil {
+		b, err = appendValue(b, args)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrEncode, err)
+	}
+	c.msg = message{buf: b, typ: typeCall}
+	return nil
+}
+
+// budgetMicros is the time that the handler has, rounded up so that a budget never becomes "no limit".
+func budgetMicros(ctx context.Context, budget time.Duration) uint64 {
+	if budget == 0 {
+		deadline, ok := ctx.Deadline()
+		if !ok {
+			return 0
+		}
+		budget = time.Until(deadline)
+	}
+	return uint64(max(budget, 1)+time.Microsecond-1) / uint64(time.Microsecond)
+}
+
+func appendMetadata(b []byte, metadata map[string]string) ([]byte, error) {
+	if len(metadata) == 0 {
+		return append(b, 0xc0), nil
+	}
+	return appendValue(b, metadata)
+}
+
+// send gives the call an id and puts it on its way; locked, but unlocked while it waits or writes. An error means that it was not sent.
+// A ctx that ends while parts of a large message are on their way is left to await. Ids rise in the order of the first frames: from the id to
+// the first frame nothing waits.
+func (p *Peer) send(ctx context.Context, c *call) error {
+	if ctx.Err() != nil {
+		return &CallError{Delivery: NotSent, Err: context.Cause(ctx)}
+	}
+	if c.msg.size() > p.outLimit {
+		return &CallError{Delivery: NotSent, Err: fmt.Errorf("%w: %d bytes are over the limit of %d; raise MaxMessage on the receiving side or send less",
+			ErrTooLarge, c.msg.size(), p.outLimit)}
+	}
+	if !p.room(c.msg.pending(p.outFrame), ctx.Done(), p.done) && ctx.Err() != nil {
+		return &CallError{Delivery: NotSent, Err: context.Cause(ctx)}
+	}
+	if p.inline {
+		p.handOver() // a handler calls back: its answer must be read
+	}
+	if err := p.refusal(); err != nil {
+		return &CallError{Delivery: NotSent, Err: err}
+	}
+	c.id = p.calls.nextID
+	p.calls.nextID += 2
+	p.register(c)
+	if c.msg.cut(p.outFrame) {
+		p.pushParts(&c.msg, c.id, c, ctx.Done())
+		return nil
+	}
+	frame := c.msg.whole(c.id)
+	c.start, c.end = p.out.next(frame)
+	p.push(frame)
+	return nil
+}
+
+// refusal says why no call can be sent, if so; locked.
+func (p *Peer) refusal() error {
+	if p.end.goodbye && p.end.err == nil {
+		return ErrGoodbye
+	}
+	return p.lost()
+}
+
+// lost says why nothing more can be sent, if so; locked.
+func (p *Peer) lost() error {
+	if p.end.err == nil && p.out.shut {
+		return ErrClosed
+	}
+	return p.end.err
+}
+
+// register makes the call pending and sees to it that the connection is swept; locked.
+func (p *Peer) register(c *call) {
+	p.calls.pending[c.id] = c
+	p.reading.quiet = 0
+	p.wakeSweep()
+}
+
+// await waits until the call has finished or ctx has ended; locked, but unlocked when it returns. Who waits and finds nobody reading reads.
+func (p *Peer) await(ctx context.Context, c *call) error {
+	for !c.finished {
+		if p.mayRead() && ctx.Err() == nil {
+			p.reading.grant(c)
+		}
+		if p.reading.holder == c {
+			p.mu.Unlock()
+			p.readFor(c)
+			p.mu.Lock()
+			continue
+		}
+		p.calls.waiting.push(c)
+		p.mu.Unlock()
+		select {
+		case <-c.ready:
+			p.mu.Lock()
+		case <-ctx.Done():
+			p.mu.Lock()
+			if p.leave(c) {
+				return p.left(ctx, c) // unlocks
+			}
+		}
+	}
+	if p.reading.holder == c {
+		p.passOn() // it was granted the role, and finished before it could read
+	}
+	p.mu.Unlock()
+	return nil
+}
+
+// leave takes the call out of the waiting list because its caller goes; locked. It returns false if the call has finished meanwhile. A grant
+// of the reading role that came at the same moment is passed on.
+func (p *Peer) leave(c *call) bool {
+	if !p.calls.waiting.remove(c) {
+		<-c.ready
+		if p.reading.holder == c {
+			p.passOn()
+		}
+	}
+	return !c.finished
+}
+
+// left gives the call up after its caller's ctx has ended; locked, but unlocked when it returns.
+func (p *Peer) left(ctx context.Context, c *call) error {
+	err := &CallError{Delivery: p.revoke(c), Err: context.Cause(ctx)}
+	if c.ping || err.Delivery == NotSent && !c.begun {
+		delete(p.calls.pending, c.id)
+		p.mu.Unlock()
+		if !c.ping {
+			p.notify.freed()
+		}
+		p.release(c)
+		return err
+	}
+	c.left = true
+	p.control(typeCancel, 0, c.id, nil)
+	if p.reading.role == nobody && !p.end.read && p.intr != nil {
+		p.readInBackground() // somebody must see the terminal message
+	}
+	p.mu.Unlock()
+	return err
+}
+
+// finish takes a call that has its answer or its error out of the tables and wakes its caller; locked. If the caller has left it returns 1:
+// a place to be freed.
+func (p *Peer) finish(c *call) (freed int) {
+	delete(p.calls.pending, c.id)
+	c.finished = true
+	if c.left {
+		p.release(c)
+		return 1
+	}
+	if p.calls.waiting.remove(c) {
+		c.ready <- struct{}{}
+	}
+	return 0
+}
+
+// result turns the answer into the caller's value or error.
+func (c *call) result(reply any) error {
+	switch {
+	case c.err != nil:
+		return c.err
+	case c.answer == typeError:
+		return c.remoteError()
+	}
+	if err := decodeValue(c.reply, reply); err != nil {
+		return replyError(c.reply, err)
+	}
+	return nil
+}
+
+// replyError tells a reply that is no valid value, the other side's fault, from one that does not fit the caller's type.
+func replyError(reply []byte, err error) error {
+	if bad := checkValue(reply, 0); bad != nil {
+		return &RemoteError{Code: CodeBadReply, Message: bad.Error()}
+	}
+	return &CallError{Delivery: Answered, Err: fmt.Errorf("%w: %w", ErrDecode, err)}
+}
+
+func (c *call) remoteError() error {
+	e := new(RemoteError)
+	if err := decodeValue(c.reply, e); err != nil {
+		return &RemoteError{Code: CodeBadReply, Message: "malformed error message: " + err.Error()}
+	}
+	e.NotRun = c.flags&framing.NotRun != 0
+	return e
+}

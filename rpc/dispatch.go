@@ -1,0 +1,135 @@
+package rpc
+
+import (
+	"errors"
+
+	"github.com/stdcrew/stdcrew/framing"
+)
+
+// errRoleLost tells the serving goroutine that another one reads now.
+var errRoleLost = errors.New("the reading role has passed on")
+
+// consume deals with all the frames that have been read; not locked, with the reading role. An error ends the connection.
+func (p *Peer) consume() error {
+	for {
+		if p.phase == awaitHello {
+			if found, err := p.findHello(); err != nil || !found {
+				return err
+			}
+		}
+		h, payload, ok, err := p.in.Next()
+		if err != nil {
+			return &ProtocolError{Err: err}
+		}
+		if !ok {
+			return nil
+		}
+		m, done, err := p.parts.Add(h, payload)
+		if err != nil {
+			return &ProtocolError{Err: err}
+		}
+		if !done {
+			continue
+		}
+		if err := p.dispatch(m); err != nil {
+			return err
+		}
+	}
+}
+
+// wants is asked at the first frame of a message that comes in parts. It decides whether memory is taken for the message; not locked.
+func (p *Peer) wants(h framing.Header) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch h.Type {
+	case typeReply, typeError:
+		c := p.calls.pending[h.ID]
+		return c != nil && !c.left, nil
+	case typeCall:
+		taken := len(p.serving.running) + p.parts.Taken(typeCall)
+		return p.handler != nil && taken < p.capacity, p.newID(h.ID)
+	}
+	return false, nil
+}
+
+// dispatch deals with one message; not locked.
+func (p *Peer) dispatch(m framing.Message) error {
+	if p.phase != open {
+		return p.greet(m)
+	}
+	switch m.Type {
+	case typeReply, typeError:
+		p.answered(m)
+	case typeCall:
+		return p.called(m)
+	case typeCancel:
+		return p.cancelled(m)
+	case typePing:
+		p.pinged(m.Body)
+	case typePong:
+		p.ponged(m.Body)
+	case typeGoodbye:
+		return p.goodbye(m.Body)
+	case typeShutdown:
+		return p.shutdown(m.Body)
+	case typeHello, typeWelcome, typeRefuse, typeStarting, typeReady, typeInitError:
+		return violation("%s after the handshake", typeName(m.Type))
+	case typeStarted, typeProgress, typeData, typeCredit, typeEnd, typeReset, typeLog, typeNotify:
+		p.ignored() // neither announced nor asked for
+	default:
+		if m.Flags&framing.Ignorable == 0 {
+			return violation("unknown %s with %.32q; did something print to stdout?", typeName(m.Type), m.Body)
+		}
+		p.ignored()
+	}
+	return nil
+}
+
+func (p *Peer) ignored() {
+	p.mu.Lock()
+	p.stats.Ignored++
+	p.mu.Unlock()
+}
+
+// smallReply is what is copied under the mutex without a second thought.
+const smallReply = 4 << 10
+
+// answered hands a terminal message to its caller.
+func (p *Peer) answered(m framing.Message) {
+	p.parts.Drop(m.ID, typeReply) // an error gives an open reply up, and nothing of a call follows its answer
+	p.parts.Drop(m.ID, typeError)
+	p.mu.Lock()
+	c := p.calls.pending[m.ID]
+	if c == nil || c.ping {
+		p.stats.Late++
+		p.mu.Unlock()
+		return
+	}
+	if c.left && m.Type == typeReply {
+		p.stats.Late++
+	}
+	delete(p.calls.pending, m.ID)
+	if len(m.Body) > smallReply && !m.Owned {
+		p.mu.Unlock()
+		c.take(m)
+		p.mu.Lock()
+	} else {
+		c.take(m)
+	}
+	freed := p.finish(c)
+	p.mu.Unlock()
+	p.free(freed)
+}
+
+// take keeps the answer; the call is no longer pending and so nobody else's to finish.
+func (c *call) take(m framing.Message) {
+	c.answer, c.flags = m.Type, m.Flags
+	switch {
+	case m.Dropped:
+		c.err = &RemoteError{Code: CodeBadReply, Message: oversize(m.Size)}
+	case m.Owned:
+		c.reply = m.Body
+	default:
+		c.reply = append(c.reply[:0], m.Body...)
+	}
+}

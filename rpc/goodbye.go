@@ -1,0 +1,93 @@
+package rpc
+
+import (
+	"context"
+	"time"
+)
+
+// Shutdown asks the worker to end: to finish the calls that run, or with now to cancel them, and to say goodbye. grace is what it is given
+// before harder means follow. Shutdown does not wait for the answer.
+func (p *Peer) Shutdown(now bool, grace time.Duration) error {
+	m := shutdownMessage{Mode: shutdownDrain, Millis: uint64(max(grace, 0) / time.Millisecond)}
+	if now {
+		m.Mode = shutdownNow
+	}
+	return p.controlValue(typeShutdown, 0, 0, m)
+}
+
+// shutdown tells the owner that the host wants the worker to end.
+func (p *Peer) shutdown(body []byte) error {
+	if p.host {
+		return violation("shutdown from a worker")
+	}
+	var m shutdownMessage
+	if err := decodeValue(body, &m); err != nil {
+		return violation("malformed shutdown: %v", err)
+	}
+	if p.notify.shutdown == nil {
+		p.Goodbye("shutdown", m.Mode == shutdownNow)
+		return nil
+	}
+	p.notifyLater(func() { p.notify.shutdown(m.Mode == shutdownNow, m.grace()) })
+	return nil
+}
+
+// Goodbye refuses further calls and says goodbye once those that run have been answered; with now their contexts end at once. It does
+// not wait. After it Serve goes on reading, and discards, until the stream ends.
+func (p *Peer) Goodbye(reason string, now bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.serving.leaving, p.serving.reason = true, clip(reason)
+	if now {
+		for _, in := range p.serving.running {
+			in.ctx.end(context.Canceled)
+		}
+	}
+	p.sayGoodbye()
+}
+
+// sayGoodbye says goodbye when it is time to, once; locked.
+func (p *Peer) sayGoodbye() {
+	s := &p.serving
+	if !s.leaving || s.left || len(s.running)+s.answering > 0 {
+		return
+	}
+	s.left = true
+	b, err := appendValue(nil, goodbyeMessage{Reason: s.reason, LastID: s.accepted})
+	if err == nil { // a text and a number always encode
+		p.control(typeGoodbye, 0, 0, b)
+	}
+}
+
+// goodbye fails the calls that the other side has not accepted, and has no further ones sent. Only the first one counts.
+func (p *Peer) goodbye(body []byte) error {
+	var m goodbyeMessage
+	if err := decodeValue(body, &m); err != nil {
+		return violation("malformed goodbye: %v", err)
+	}
+	p.mu.Lock()
+	if p.end.goodbye {
+		p.stats.Ignored++
+		p.mu.Unlock()
+		return nil
+	}
+	p.end.goodbye = true
+	freed := 0
+	for id, c := range p.calls.pending {
+		if id > m.LastID && !c.ping {
+			c.err = &CallError{Delivery: NotSent, Err: ErrGoodbye}
+			freed += p.finish(c)
+		}
+	}
+	p.mu.Unlock()
+	p.free(freed)
+	if p.notify.goodbye != nil {
+		p.notifyLater(func() { p.notify.goodbye(m.Reason) })
+	}
+	return nil
+}
+
+// notifyLater calls the owner back on a goroutine of its own: the reader waits for nobody.
+func (p *Peer) notifyLater(f func()) {
+	go f() // ends with the owner's callback
+}

@@ -1,0 +1,179 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/stdcrew/stdcrew/framing"
+)
+
+// Handler answers the calls of the other side. ServeCall runs on several goroutines at once if more than one call was agreed. ctx ends when the
+// caller gives up, its time is over, or the connection ends. A *RemoteError is sent as it is, any other error with the code "error"; a
+// panic is an error with the code "panic".
+type Handler interface {
+	ServeCall(ctx context.Context, r *Request) (result any, err error)
+}
+
+// HandlerFunc is a function as a Handler.
+type HandlerFunc func(ctx context.Context, r *Request) (any, error)
+
+// ServeCall calls f.
+func (f HandlerFunc) ServeCall(ctx context.Context, r *Request) (any, error) { return f(ctx, r) }
+
+// Request is one call as its handler sees it. It is valid until the handler returns.
+type Request struct {
+	Method   string
+	Attempt  int // 1 for the first
+	Metadata map[string]string
+
+	budget time.Duration
+	args   []byte
+	buf    []byte // kept for the next request
+}
+
+// Decode decodes the arguments into what v points to; nothing in it aliases the request. A handler that has done nothing yet returns the
+// error as it is: it tells the caller that the handler has not run.
+func (r *Request) Decode(v any) error {
+	if err := decodeValue(r.args, v); err != nil {
+		return &RemoteError{Code: CodeBadArgs, Message: fmt.Sprintf("arguments of %s: %v", r.Method, err), NotRun: true}
+	}
+	return nil
+}
+
+var errPrelude = errors.New("malformed call")
+
+// parse reads the message's prelude and keeps its arguments.
+func (in *incoming) parse(m framing.Message) error {
+	b := m.Body
+	t, err := next(b)
+	if err != nil || t.kind != array || t.n < 4 {
+		return errPrelude
+	}
+	b = b[t.size:]
+	r := &in.req
+	var budget, attempt token
+	method, rest, ok := takeMethod(b)
+	if !ok {
+		return errPrelude
+	}
+	if budget, err = next(rest); err != nil || budget.kind != unsigned {
+		return errPrelude
+	}
+	rest = rest[budget.size:]
+	if attempt, err = next(rest); err != nil || attempt.kind != unsigned {
+		return errPrelude
+	}
+	if rest, err = r.takeMetadata(rest[attempt.size:]); err != nil {
+		return err
+	}
+	for range t.n - 4 { // elements of later versions
+		if _, rest, err = firstValue(rest); err != nil {
+			return errPrelude
+		}
+	}
+	in.id, r.Method, r.Attempt = m.ID, method, int(min(attempt.n, maxAttempt))
+	r.budget = time.Duration(min(budget.n, maxBudget)) * time.Microsecond
+	if m.Owned {
+		r.args = rest
+		return nil
+	}
+	r.buf = append(r.buf[:0], rest...)
+	r.args = r.buf
+	return nil
+}
+
+const (
+	maxAttempt = 1 << 30
+	maxBudget  = uint64(365*24*time.Hour) / uint64(time.Microsecond) // µs; longer is no limit worth a timer
+)
+
+// takeMethod reads the name of a method.
+func takeMethod(b []byte) (s string, rest []byte, ok bool) {
+	t, err := next(b)
+	if err != nil || t.kind != text || t.n == 0 || t.n > maxMethodName {
+		return "", nil, false
+	}
+	return string(b[t.start:t.size]), b[t.size:], true
+}
+
+func (r *Request) takeMetadata(b []byte) (rest []byte, err error) {
+	if len(b) > 0 && b[0] == 0xc0 {
+		return b[1:], nil
+	}
+	value, rest, err := firstValue(b)
+	if err != nil {
+		return nil, errPrelude
+	}
+	if err := decodeValue(value, &r.Metadata); err != nil {
+		return nil, fmt.Errorf("metadata: %w", err)
+	}
+	return rest, nil
+}
+
+// callContext is the context of a running handler. It costs neither a timer nor a channel until somebody asks for one.
+type callContext struct {
+	context.Context // values
+	deadline        time.Time
+
+	mu    sync.Mutex
+	done  chan struct{}
+	timer *time.Timer
+	err   error
+}
+
+func newCallContext(values context.Context, budget time.Duration) *callContext {
+	c := &callContext{Context: values}
+	if budget > 0 {
+		c.deadline = time.Now().Add(budget)
+	}
+	return c
+}
+
+func (c *callContext) Deadline() (time.Time, bool) { return c.deadline, !c.deadline.IsZero() }
+
+func (c *callContext) Done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done != nil {
+		return c.done
+	}
+	c.done = make(chan struct{})
+	switch {
+	case c.err != nil:
+		close(c.done)
+	case !c.deadline.IsZero():
+		c.timer = time.AfterFunc(time.Until(c.deadline), func() { c.end(context.DeadlineExceeded) })
+	}
+	return c.done
+}
+
+func (c *callContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		c.set(context.DeadlineExceeded) // before the timer, if there is one
+	}
+	return c.err
+}
+
+// end ends the context, once.
+func (c *callContext) end(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.set(err)
+	}
+}
+
+func (c *callContext) set(err error) {
+	c.err = err
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	if c.done != nil {
+		close(c.done)
+	}
+}

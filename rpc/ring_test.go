@@ -1,0 +1,119 @@
+package rpc_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/stdcrew/stdcrew/rpc"
+)
+
+// ringEnds returns both ends of a connection in memory. The host's has everything that a stream can have, and it works in a synctest bubble.
+// Like a pipe of the operating system each direction holds 64 KiB.
+func ringEnds(testing.TB) (host, worker stream) {
+	toWorker, toHost := newRing(), newRing()
+	return &ringStream{toHost, toWorker}, plainStream{&ringStream{toWorker, toHost}}
+}
+
+const ringSize = 64 << 10
+
+// ring is one direction.
+type ring struct {
+	mu          sync.Mutex
+	changed     *sync.Cond
+	buf         []byte
+	readClosed  bool
+	writeClosed bool
+	interrupted bool
+}
+
+func newRing() *ring {
+	r := new(ring)
+	r.changed = sync.NewCond(&r.mu)
+	return r
+}
+
+func (r *ring) change(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+	r.changed.Broadcast()
+}
+
+func (r *ring) read(p []byte, wait bool) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		switch {
+		case r.readClosed:
+			return 0, os.ErrClosed
+		case r.interrupted && wait:
+			return 0, os.ErrDeadlineExceeded // even if there is something to read: P43
+		case len(r.buf) > 0:
+			n := copy(p, r.buf)
+			r.buf = append([]byte(nil), r.buf[n:]...)
+			r.changed.Broadcast()
+			return n, nil
+		case r.writeClosed:
+			return 0, io.EOF
+		case !wait:
+			return 0, rpc.ErrWouldBlock
+		}
+		r.changed.Wait()
+	}
+}
+
+func (r *ring) write(p []byte, wait bool) (n int, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		if r.writeClosed {
+			return n, os.ErrClosed
+		}
+		if r.readClosed {
+			return n, errBrokenPipe
+		}
+		some := min(len(p)-n, ringSize-len(r.buf))
+		r.buf = append(r.buf, p[n:n+some]...)
+		r.changed.Broadcast()
+		if n += some; n == len(p) {
+			return n, nil
+		}
+		if !wait {
+			return n, rpc.ErrWouldBlock
+		}
+		r.changed.Wait()
+	}
+}
+
+var errBrokenPipe = errors.New("broken pipe")
+
+type ringStream struct{ in, out *ring }
+
+func (s *ringStream) Read(p []byte) (int, error)     { return s.in.read(p, true) }
+func (s *ringStream) TryRead(p []byte) (int, error)  { return s.in.read(p, false) }
+func (s *ringStream) Write(p []byte) (int, error)    { return s.out.write(p, true) }
+func (s *ringStream) TryWrite(p []byte) (int, error) { return s.out.write(p, false) }
+func (s *ringStream) Interrupt()                     { s.in.change(func() { s.in.interrupted = true }) }
+func (s *ringStream) Resume()                        { s.in.change(func() { s.in.interrupted = false }) }
+
+func (s *ringStream) CloseWrite() error {
+	s.out.change(func() { s.out.writeClosed = true })
+	return nil
+}
+
+func (s *ringStream) Close() error {
+	_ = s.CloseWrite()
+	s.in.change(func() { s.in.readClosed = true })
+	return nil
+}
+
+// plainStream hides what a worker's end does not have: its Read cannot be called off.
+type plainStream struct{ tryStream }
+
+type tryStream interface {
+	stream
+	rpc.TryWriter
+}

@@ -1,0 +1,41 @@
+package rpc
+
+import (
+	"io"
+	"syscall"
+)
+
+// Stream is what a Peer works on: Read returns what the other side wrote, Write sends to it. One goroutine at a time reads and one
+// writes. Close ends both directions and makes a Read and a Write under way return.
+//
+// What a stream can do beyond that decides how the Peer uses it. With [TryWriter] callers write themselves; without, a goroutine
+// writes for them. With [Interrupter] callers read themselves while they wait; without, a goroutine reads for them.
+type Stream interface {
+	io.Reader
+	io.Writer
+	io.Closer
+}
+
+// WriteCloser is a Stream whose outgoing direction can be ended alone, as a worker's standard input.
+type WriteCloser interface {
+	CloseWrite() error
+}
+
+// TryWriter is a Stream that can be written to without blocking.
+type TryWriter interface {
+	// TryWrite writes what fits. A short count comes with ErrWouldBlock, or with what broke the stream.
+	TryWrite(p []byte) (n int, err error)
+}
+
+// Interrupter is a Stream whose Read can be called off.
+type Interrupter interface {
+	// TryRead reads what is there. When nothing is, it returns 0 and ErrWouldBlock.
+	TryRead(p []byte) (n int, err error)
+	// Interrupt makes a Read under way, and all later ones, return os.ErrDeadlineExceeded without reading.
+	Interrupt()
+	// Resume undoes Interrupt.
+	Resume()
+}
+
+// ErrWouldBlock says that TryRead or TryWrite could not go on without blocking.
+var ErrWouldBlock error = syscall.EAGAIN

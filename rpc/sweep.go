@@ -1,0 +1,150 @@
+package rpc
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// sweepEvery is how often active connections are looked at. It bounds how long a context's end goes unnoticed by a caller that reads, and
+// how long a worker's handler keeps others from being read.
+const sweepEvery = time.Millisecond
+
+// Sweeper looks at active connections in place of a timer for each call. One goroutine serves all connections that share it and runs only
+// while one of them is active. The zero value is ready for use; it must not be copied.
+type Sweeper struct {
+	mu    sync.Mutex
+	peers []*Peer
+	round *round // nil while no connection is active
+}
+
+// round is the life of one sweeping goroutine.
+type round struct{ stop, stopped chan struct{} }
+
+// add has p swept until it is no longer active. p must not be in.
+func (s *Sweeper) add(p *Peer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.peers = append(s.peers, p)
+	if s.round == nil {
+		s.round = &round{make(chan struct{}), make(chan struct{})}
+		go s.run(s.round) // ends when no connection is active
+	}
+}
+
+// remove has p, which is closed, no longer swept. With the last connection the goroutine ends, and is waited for.
+func (s *Sweeper) remove(p *Peer) {
+	s.mu.Lock()
+	last := s.round
+	if !s.drop(p) {
+		last = nil
+	}
+	s.mu.Unlock()
+	if last != nil {
+		close(last.stop)
+		<-last.stopped
+	}
+}
+
+// drop takes p out and reports whether it was the last one, whose round is over; locked.
+func (s *Sweeper) drop(p *Peer) bool {
+	i := slices.Index(s.peers, p)
+	if i < 0 {
+		return false
+	}
+	s.peers = slices.Delete(s.peers, i, i+1)
+	if len(s.peers) > 0 {
+		return false
+	}
+	s.round = nil
+	return true
+}
+
+func (s *Sweeper) run(r *round) {
+	defer close(r.stopped)
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-r.stop:
+			return
+		}
+		if s.sweep() {
+			return
+		}
+	}
+}
+
+// sweep looks at all active connections and reports whether the last one has become inactive.
+func (s *Sweeper) sweep() bool {
+	s.mu.Lock()
+	peers := slices.Clone(s.peers)
+	s.mu.Unlock()
+	for _, p := range peers {
+		if p.sweepOnce() {
+			continue
+		}
+		s.mu.Lock()
+		last := s.drop(p)
+		s.mu.Unlock()
+		if last {
+			return true
+		}
+	}
+	return false
+}
+
+// wakeSweep has the connection swept while it is active; locked.
+func (p *Peer) wakeSweep() {
+	if p.swept || p.host && p.intr == nil || p.end.read {
+		return
+	}
+	p.swept = true
+	p.sweep.add(p)
+}
+
+// sweepOnce looks at the connection and reports whether it wants to be looked at again; not locked.
+func (p *Peer) sweepOnce() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.swept = !p.end.read && (p.host && p.sweepReader() || !p.host && p.sweepHandler())
+	return p.swept
+}
+
+// sweepReader moves callers that read for long off the stream, so that they see the end of their context, and has a quiet connection read,
+// so that its end is seen; locked.
+func (p *Peer) sweepReader() bool {
+	r := &p.reading
+	switch r.role {
+	case callerReads:
+		if r.seq == r.seen {
+			p.kick()
+		}
+		r.seen = r.seq
+		return true
+	case nobody:
+		if r.quiet++; r.quiet >= quietSweeps {
+			p.in.Shrink()
+			p.readInBackground()
+			return false
+		}
+		return true
+	default:
+		return false // whoever reads gives the role up by himself
+	}
+}
+
+// sweepHandler has somebody else read where a handler on the reading goroutine takes long; locked.
+func (p *Peer) sweepHandler() bool {
+	s := &p.serving
+	if !s.busy {
+		s.quiet++
+		return s.quiet < quietSweeps
+	}
+	if s.seq == s.seen {
+		p.handOver()
+	}
+	s.seen = s.seq
+	return true
+}

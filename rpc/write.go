@@ -1,0 +1,337 @@
+package rpc
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/stdcrew/stdcrew/framing"
+)
+
+const (
+	maxPending  = 4 << 20   // bytes that wait for a full pipe; a sender that finds more waits itself
+	bulkPending = 256 << 10 // what may wait before the next part of a large message joins, so that small ones are not held up behind it
+	maxIdle     = 512 << 10 // of each buffer, what is kept when nothing is left to write
+	flushRounds = 16        // how often the holder of the gate writes for others before a goroutine takes over
+)
+
+// outbox is what waits to be written. One goroutine at a time, the holder of the gate, touches the descriptor; what others send meanwhile
+// collects in queue and is written together.
+type outbox struct {
+	queue   []byte
+	spare   []byte // the other half of the double buffer: the holder's while the gate is closed
+	gate    bool   // somebody writes
+	queued  uint64 // position in the stream behind the last byte of queue
+	claimed uint64 // position up to which bytes were, or are just being, handed to the kernel
+	space   chan struct{}
+	broken  bool // writing has failed, or nobody is to write: what is sent goes nowhere
+	shut    bool // CloseWrite has been called: what is sent goes nowhere either
+}
+
+// next says where in the stream the frame will stand that is pushed next; locked.
+func (o *outbox) next(frame []byte) (start, end uint64) {
+	return o.queued, o.queued + uint64(len(frame))
+}
+
+// announceSpace wakes those who wait for room or for the gate; locked.
+func (o *outbox) announceSpace() {
+	if o.space != nil {
+		close(o.space)
+		o.space = nil
+	}
+}
+
+func (o *outbox) spaceAnnounced() <-chan struct{} {
+	if o.space == nil {
+		o.space = make(chan struct{})
+	}
+	return o.space
+}
+
+// take swaps the buffers and returns what to write; locked, the gate is ours.
+func (o *outbox) take() []byte {
+	o.queue, o.spare = o.spare[:0], o.queue
+	o.claimed = o.queued
+	o.announceSpace()
+	return o.spare
+}
+
+// open opens the gate, with nothing left to write; locked.
+func (o *outbox) open() {
+	o.gate = false
+	if cap(o.queue) > maxIdle {
+		o.queue = nil
+	}
+	if cap(o.spare) > maxIdle {
+		o.spare = nil
+	}
+	o.announceSpace()
+}
+
+// abandon says that nobody is to write any more; locked. Who holds the gate still opens it.
+func (o *outbox) abandon() {
+	o.broken, o.queue, o.spare = true, nil, nil
+	o.announceSpace()
+}
+
+// push sends a whole frame, or queues it where somebody else writes; locked, but unlocked while it writes. It never blocks. The frame is
+// the caller's again when it returns.
+func (p *Peer) push(frame []byte) {
+	o := &p.out
+	if o.broken || o.shut {
+		return
+	}
+	o.queued += uint64(len(frame))
+	if o.gate || p.try == nil {
+		o.queue = append(o.queue, frame...)
+		if !o.gate {
+			o.gate = true
+			p.startWriter(nil)
+		}
+		return
+	}
+	o.gate = true
+	o.claimed = o.queued
+	if p.tryWrite(frame) {
+		p.flush()
+	}
+}
+
+// tryWrite writes b without blocking; locked, but unlocked while it writes. If it returns false the gate has passed to a goroutine, or
+// writing has failed.
+func (p *Peer) tryWrite(b []byte) bool {
+	p.mu.Unlock()
+	n, err := p.try.TryWrite(b)
+	p.mu.Lock()
+	switch {
+	case n == len(b):
+		return true
+	case err == nil, errors.Is(err, ErrWouldBlock):
+		p.startWriter(append([]byte(nil), b[n:]...))
+	default:
+		p.writeFailed(err, len(b)-n)
+	}
+	return false
+}
+
+// flush writes what others have queued and opens the gate; locked, but unlocked while it writes.
+func (p *Peer) flush() {
+	o := &p.out
+	for range flushRounds {
+		if len(o.queue) == 0 {
+			o.open()
+			return
+		}
+		if !p.tryWrite(o.take()) {
+			return
+		}
+	}
+	p.startWriter(nil)
+}
+
+// startWriter passes the gate to a goroutine; locked.
+func (p *Peer) startWriter(rest []byte) {
+	if p.out.broken {
+		p.out.open() // Close has come in between
+		return
+	}
+	p.tasks.Add(1)
+	go p.writeOn(rest) // ends when nothing is left to write, or the stream is closed or broken
+}
+
+// writeOn holds the gate. It writes rest and then what has been queued until nothing is left.
+func (p *Peer) writeOn(rest []byte) {
+	defer p.tasks.Done()
+	for {
+		n, err := 0, error(nil)
+		if len(rest) > 0 {
+			n, err = p.stream.Write(rest)
+		}
+		p.mu.Lock()
+		if err != nil {
+			p.writeFailed(err, len(rest)-n)
+			p.mu.Unlock()
+			return
+		}
+		if len(p.out.queue) == 0 {
+			p.out.open()
+			p.mu.Unlock()
+			return
+		}
+		rest = p.out.take()
+		p.mu.Unlock()
+	}
+}
+
+// writeFailed ends writing, with so many bytes of the last write left over; locked. What can still be read is not lost by it.
+func (p *Peer) writeFailed(err error, left int) {
+	o := &p.out
+	o.claimed -= uint64(left)
+	o.gate = false
+	o.abandon()
+	p.lose(err)
+	if !p.hold {
+		freed := p.abort(p.end.err)
+		p.mu.Unlock()
+		p.free(freed)
+		p.mu.Lock()
+	}
+}
+
+// room waits until no more than limit bytes are queued; locked, but unlocked while it waits. It reports false when one of the two channels,
+// which may be nil, ended the wait.
+func (p *Peer) room(limit int, done, lost <-chan struct{}) bool {
+	for len(p.out.queue) > limit {
+		space := p.out.spaceAnnounced()
+		p.mu.Unlock()
+		select {
+		case <-space:
+		case <-done:
+			p.mu.Lock()
+			return false
+		case <-lost:
+			p.mu.Lock()
+			return false
+		}
+		p.mu.Lock()
+	}
+	return true
+}
+
+// lead is the room that a message keeps in front of itself for its first header and, if it is cut, its total length.
+const lead = framing.HeaderSize + framing.TotalSize
+
+// message is an encoded message behind lead bytes of room, and where it goes.
+type message struct {
+	buf   []byte
+	typ   msgType
+	flags framing.Flags
+}
+
+func (m *message) size() int { return len(m.buf) - lead }
+
+// cut says whether the message needs several frames for that receiver.
+func (m *message) cut(maxFrame int) bool { return m.size() > maxFrame-framing.TotalSize }
+
+// pending is how much may wait to be written before the message, or its first part, joins.
+func (m *message) pending(maxFrame int) int {
+	if m.cut(maxFrame) {
+		return bulkPending
+	}
+	return maxPending
+}
+
+// whole returns the message as one frame.
+func (m *message) whole(id uint64) []byte {
+	frame := m.buf[framing.TotalSize:]
+	framing.Header{Type: m.typ, Flags: m.flags, Length: uint32(m.size()), ID: id}.Put(frame)
+	return frame
+}
+
+// pushParts sends a message in several frames, the first at once and each further one when there is room; locked, but unlocked while it waits
+// or writes. Headers are written over the end of the part before, which has been sent. If the message is a call, c, then done or the end
+// of the connection stops it between two frames.
+func (p *Peer) pushParts(m *message, id uint64, c *call, done <-chan struct{}) {
+	binary.BigEndian.PutUint32(m.buf[framing.HeaderSize:], uint32(m.size()))
+	var lost <-chan struct{}
+	if c != nil {
+		c.begun, c.end, lost = true, notYet, p.done
+	}
+	for at := framing.HeaderSize; at < len(m.buf); {
+		if c != nil && p.lost() != nil {
+			return
+		}
+		n := min(len(m.buf)-at, p.outFrame)
+		h := framing.Header{Type: m.typ, Flags: m.flags, Length: uint32(n), ID: id}
+		frame := m.buf[at-framing.HeaderSize : at+n]
+		if at += n; at < len(m.buf) {
+			h.Flags |= framing.More
+		} else if c != nil {
+			c.start, c.end = p.out.next(frame)
+		}
+		h.Put(frame)
+		p.push(frame)
+		if at < len(m.buf) && !p.room(bulkPending, done, lost) {
+			return
+		}
+	}
+}
+
+// control sends a frame of the connection or of a call; locked.
+func (p *Peer) control(typ msgType, flags framing.Flags, id uint64, payload []byte) {
+	frame := framing.Header{Type: typ, Flags: flags, Length: uint32(len(payload)), ID: id}.Append(make([]byte, 0, framing.HeaderSize+len(payload)))
+	p.push(append(frame, payload...))
+}
+
+// controlValue sends v, one of our own messages, which always encodes.
+func (p *Peer) controlValue(typ msgType, flags framing.Flags, id uint64, v any) error {
+	b, err := appendValue(nil, v)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.out.broken || p.out.shut {
+		return p.lost()
+	}
+	if len(b) > p.outFrame {
+		return fmt.Errorf("%w: %s of %d bytes is over the limit of %d", ErrTooLarge, typeName(typ), len(b), p.outFrame)
+	}
+	p.control(typ, flags, id, b)
+	return nil
+}
+
+// revoke says what is known of a call that was not answered, and sees to it that one of which the last byte has not been handed to the kernel
+// never is complete: its last frame becomes padding, so that the frames behind it keep their positions; locked.
+func (p *Peer) revoke(c *call) Delivery {
+	o := &p.out
+	if c.end <= o.claimed {
+		return Unknown
+	}
+	if c.end != notYet && !o.broken {
+		frame := o.queue[c.start-o.claimed:] // what is queued begins where the claimed part ends
+		framing.Header{Type: typePad, Flags: framing.Ignorable, Length: uint32(c.end - c.start - framing.HeaderSize)}.Put(frame)
+	}
+	return NotSent
+}
+
+// notYet is the end of a call whose last byte has not even been queued.
+const notYet = math.MaxUint64
+
+// CloseWrite writes what is queued, until ctx ends, and then closes our direction: the worker's standard input ends. Calls fail from here on;
+// those in flight are still answered. Streams that cannot close one direction are left as they are.
+func (p *Peer) CloseWrite(ctx context.Context) error {
+	w, ok := p.stream.(WriteCloser)
+	if !ok {
+		return nil
+	}
+	p.mu.Lock()
+	p.out.shut = true
+	p.awaitGate(ctx.Done())
+	p.mu.Unlock()
+	return w.CloseWrite()
+}
+
+// awaitGate waits until nobody writes; locked, but unlocked while it waits.
+func (p *Peer) awaitGate(done <-chan struct{}) {
+	for p.out.gate {
+		space := p.out.spaceAnnounced()
+		p.mu.Unlock()
+		select {
+		case <-space:
+		case <-done:
+			p.mu.Lock()
+			return
+		}
+		p.mu.Lock()
+	}
+}
+
+// after returns a channel that is closed after d, and what releases it.
+func after(d time.Duration) (<-chan struct{}, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	return ctx.Done(), cancel
+}
