@@ -25,6 +25,9 @@ type Options struct {
 // PoolOptions says what one crew runs and how. Only Command is needed; Name is the key in Options.Pools and stays empty.
 type PoolOptions = pool.Options
 
+// Restart is a range of delays, for PoolOptions.Restart.
+type Restart = pool.Restart
+
 // Broker is a set of named pools behind one Call. All methods may be called by any goroutines at once.
 type Broker struct {
 	pools map[string]*Pool

@@ -45,7 +45,9 @@ func TestMain(m *testing.M) {
 
 // playForgetful is an application that uses broker.Self and never calls worker.Main.
 func playForgetful() int {
-	b, err := broker.New(broker.Options{Pools: map[string]broker.PoolOptions{"echo": {Command: broker.Self("echo")}}})
+	b, err := broker.New(broker.Options{Pools: map[string]broker.PoolOptions{
+		"echo": {Command: broker.Self("echo"), Restart: broker.Restart{Min: 10 * time.Millisecond}},
+	}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -83,8 +85,9 @@ func playHost() int {
 			}
 		}
 		if text, err := os.ReadFile(file); err == nil && len(pids) == busyCrew {
-			pid, _ := strconv.Atoi(string(text))
-			pids = append(pids, pid)
+			if pid, err := strconv.Atoi(string(text)); err == nil { // else it is being written
+				pids = append(pids, pid)
+			}
 		}
 		return len(pids) == busyCrew+1
 	})

@@ -126,6 +126,10 @@ func TestL2_9_NothingOutlivesAKilledHost(t *testing.T) {
 	stdout, err := host.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, host.Start())
+	defer func() {
+		_ = host.Process.Kill() // where the test has failed before
+		_ = host.Wait()
+	}()
 	var pids []int
 	require.NoError(t, json.NewDecoder(stdout).Decode(&pids))
 	require.Len(t, pids, busyCrew+1)
@@ -134,7 +138,6 @@ func TestL2_9_NothingOutlivesAKilledHost(t *testing.T) {
 	}
 	require.NoError(t, host.Process.Kill())
 	killed := time.Now()
-	_ = host.Wait()
 	var left []int
 	for time.Since(killed) < 2*time.Second {
 		if left = alive(pids); len(left) == 0 {

@@ -103,6 +103,6 @@ func (b *Buffer) Discard(n int) { b.start = min(b.start+n, b.end) }
 // Shrink gives the memory back if all was consumed. The payloads that Next returned stay valid.
 func (b *Buffer) Shrink() {
 	if b.start == b.end && len(b.buf) > firstBuffer {
-		b.buf, b.start, b.end = nil, 0, 0
+		b.buf, b.start, b.end, b.filled = nil, 0, 0, false
 	}
 }

@@ -14,7 +14,7 @@ import (
 func (w *worker) climb(rung int) {
 	r := w.pool.ladder[rung]
 	if w.at < 0 {
-		w.gentle = r.Step < process.Terminate && w.news.last && w.news.err == nil
+		w.gentle = r.Step < process.Terminate && w.created
 		w.giveReason()
 	}
 	w.at = rung
@@ -26,9 +26,11 @@ func (w *worker) climb(rung int) {
 	}
 }
 
-// nextRung: the present rung has had its time.
+// nextRung: the present rung has had its time, unless the pool has asked for another already.
 func (w *worker) nextRung() {
-	w.post(event{kind: evRungOver})
+	if w.orders().target <= w.at {
+		w.post(event{kind: evRungOver})
+	}
 }
 
 // giveReason puts the reason for ending the process into its report.
@@ -98,7 +100,7 @@ func (w *worker) bury() {
 	w.setStage(stageDrain)
 	<-w.proc.Ended()
 	w.setStage(stageRest)
-	w.finish(exit)
+	w.finish()
 }
 
 // causeOf is what the calls cut short by the exit fail with.
@@ -166,18 +168,14 @@ func (w *worker) mourn() {
 }
 
 // finish waits for the goroutines that belong to the worker. A handshake that is still under way loses its stream.
-func (w *worker) finish(exit Exit) {
-	late := w.conn == nil
-	if late {
+func (w *worker) finish() {
+	if w.conn == nil {
 		w.closing(w.proc.Stream().Close())
 	}
 	for w.starts != nil {
 		w.take(<-w.starts)
 	}
 	if w.conn != nil {
-		if late {
-			w.conn.Drain(exit)
-		}
 		w.closing(w.conn.Close())
 	}
 	w.helpers.Wait()

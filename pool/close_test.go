@@ -76,7 +76,7 @@ func TestClose_ReportsWhatItForced(t *testing.T) {
 
 // TestP36_CloseReturns whatever does not end, within the sum of its graces, and says what that is.
 func TestP36_CloseReturns(t *testing.T) {
-	graces := Options{StopGrace: time.Second, CloseGrace: 2 * time.Second, KillGrace: 4 * time.Second, DrainTimeout: 8 * time.Second}
+	graces := Options{StartTimeout: -1, StopGrace: time.Second, CloseGrace: 2 * time.Second, KillGrace: 4 * time.Second, DrainTimeout: 8 * time.Second}
 	const bound = 15 * time.Second
 	t.Run("a start hook", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestP36_CloseReturns(t *testing.T) {
 			var proc *process.Process
 			o.Start = func(_ process.Command, po process.Options) (*process.Process, error) {
 				<-stuck
-				proc = process.StartFunc(program{}.run, po)
+				proc = process.StartFunc(program{loads: time.Hour}.run, po)
 				return proc, nil
 			}
 			c := newCrew(t, o)
@@ -129,6 +129,7 @@ func TestP36_CloseReturns(t *testing.T) {
 			require.ErrorContains(t, closing.result(), "its process has not exited")
 			require.Equal(t, bound, time.Since(start))
 			close(stuck)
+			time.Sleep(time.Minute)
 			synctest.Wait()
 			require.NotZero(t, proc.Report().PID, "what comes late is ended all the same")
 			require.Equal(t, []State{StateStopped}, c.states())
@@ -152,8 +153,27 @@ func TestP36_CloseReturns(t *testing.T) {
 			c.serves()
 			start := time.Now()
 			require.ErrorContains(t, c.Close(), "did not stop when asked")
-			require.Zero(t, time.Since(start))
+			require.Less(t, time.Since(start), time.Microsecond)
 		})
+	})
+}
+
+// TestClose_WhileItsLastWorkerDies: whatever comes first, the calls fail with ErrClosed.
+func TestClose_WhileItsLastWorkerDies(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCrew(t, Options{Log: slowStderr()}, program{handle: func(v *visit) (any, error) {
+			_, _ = v.Stderr.Write([]byte("one\n"))
+			<-v.over
+			return nil, nil
+		}})
+		running := c.ask(t.Context(), "", CallOptions{})
+		c.crash(0)
+		synctest.Wait()
+		require.False(t, running.over(), "the last of the standard error is being waited for")
+		require.NoError(t, c.Close())
+		e := asError(t, running.result())
+		require.ErrorIs(t, e, ErrClosed)
+		require.Equal(t, ClassCaller, e.Class)
 	})
 }
 
@@ -229,9 +249,9 @@ func TestStop_GivesRunningCallsTheirTime(t *testing.T) {
 
 func TestStop_EndsTheBackOff(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		c := newCrew(t, Options{}, program{unable: "no licence"}, program{})
+		c := newCrew(t, Options{}, program{unable: "no license"}, program{})
 		require.Error(t, c.echo(t.Context(), ""))
-		require.False(t, c.Snapshot().NoStarts.IsZero())
+		require.False(t, c.Snapshot().BackoffUntil.IsZero())
 		require.NoError(t, c.Stop(t.Context()))
 		c.serves()
 	})
@@ -269,6 +289,26 @@ func TestShutdown_ReplacesWorkersWhileItDrains(t *testing.T) {
 		c.crash(0)
 		require.ErrorIs(t, running.result(), ErrTransient)
 		require.NoError(t, waiting.result())
+		require.NoError(t, down.result())
+	})
+}
+
+func TestShutdown_KeepsNoMin(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		held := newGate()
+		c := newCrew(t, Options{Min: 2}, program{handle: held.handle})
+		require.NoError(t, c.Ready(t.Context()))
+		running := c.ask(t.Context(), "", CallOptions{})
+		down := c.async(func() error { return c.Shutdown(t.Context()) })
+		for i, w := range c.Snapshot().Workers {
+			if w.InFlight == 0 {
+				c.crash(c.launchOf(i))
+			}
+		}
+		time.Sleep(time.Minute)
+		require.Len(t, c.launched(), 2)
+		held.open()
+		require.NoError(t, running.result())
 		require.NoError(t, down.result())
 	})
 }

@@ -3,6 +3,8 @@ package pool
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -91,6 +93,29 @@ func (c *crew) proc(n int) *process.Process { return c.launched()[n] }
 
 // crash kills the nth process launched, as a stranger would.
 func (c *crew) crash(n int) { require.NoError(c.t, c.proc(n).Signal(process.KILL)) }
+
+// launchOf returns which launch the process in a slot is.
+func (c *crew) launchOf(slot int) int {
+	pid := c.Snapshot().Workers[slot].PID
+	return slices.IndexFunc(c.launched(), func(p *process.Process) bool { return p.PID() == pid })
+}
+
+// slowStderr is a logger that takes most of the pool's patience for each line of a worker's standard error.
+func slowStderr() *slog.Logger {
+	return slog.New(lookingHandler{func(r slog.Record) {
+		if r.Message == "stderr" {
+			time.Sleep(patience * 3 / 4)
+		}
+	}})
+}
+
+// lookingHandler hands each log record to a function.
+type lookingHandler struct{ look func(slog.Record) }
+
+func (h lookingHandler) Handle(_ context.Context, r slog.Record) error { h.look(r); return nil }
+func (lookingHandler) Enabled(context.Context, slog.Level) bool        { return true }
+func (h lookingHandler) WithAttrs([]slog.Attr) slog.Handler            { return h }
+func (h lookingHandler) WithGroup(string) slog.Handler                 { return h }
 
 // states returns the slots' states.
 func (c *crew) states() []State {

@@ -29,7 +29,7 @@ type ConnOptions struct {
 	Slot       int
 	OwnGroup   bool // the worker's process group is its own
 	InFlight   int  // calls at a time that the pool wants; 0: what the worker declares
-	MaxMessage int  // bytes of a message, both ways; 0: the dialect's default
+	MaxMessage int  // bytes of a message that the pool takes; 0: the dialect's default
 	Log        *slog.Logger
 
 	// Freed is to be called exactly once for each Call, when its place on the worker is free again: the worker has answered, the call was

@@ -287,10 +287,10 @@ func TestDialects_CannotStart(t *testing.T) {
 	for _, s := range speakers {
 		t.Run(s.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				c := newCrewOf(t, Options{Dialect: s.dialect()}, func(int) process.Func { return s.unable("no licence") })
+				c := newCrewOf(t, Options{Dialect: s.dialect()}, func(int) process.Func { return s.unable("no license") })
 				e := asError(t, c.Call(t.Context(), "echo", "", nil, CallOptions{}))
 				require.Equal(t, ClassUnavailable, e.Class)
-				require.ErrorContains(t, e, "no licence")
+				require.ErrorContains(t, e, "no license")
 			})
 		})
 	}

@@ -59,7 +59,7 @@ func TestError_StderrIsBounded(t *testing.T) {
 	require.True(t, strings.HasSuffix(text, "? the end"), text)
 }
 
-// TestRetryable is the table of DESIGN's errors: class by class, delivery by delivery.
+// TestRetryable goes through the table in its doc.
 func TestRetryable(t *testing.T) {
 	cases := []struct {
 		class                Class

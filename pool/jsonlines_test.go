@@ -13,7 +13,9 @@ import (
 
 // jsonLines is a dialect in line-delimited JSON. It proves that a pool needs nothing of package rpc's wire, and most tests of this package
 // use it, because its workers are easily made to misbehave: see program.
-type jsonLines struct{}
+type jsonLines struct {
+	slow time.Duration // the reader takes its time before each line
+}
 
 // jsonLine is every message of the dialect.
 type jsonLine struct {
@@ -35,12 +37,12 @@ type jsonLine struct {
 	Ping     bool            `json:"ping,omitempty"`
 }
 
-func (jsonLines) Connect(ctx context.Context, s Stream, o ConnOptions) (Conn, error) {
+func (d jsonLines) Connect(ctx context.Context, s Stream, o ConnOptions) (Conn, error) {
 	c := &jsonConn{
 		stream: s, o: o, calls: map[int]*jsonCall{},
 		greeted: make(chan error, 1), pong: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	go c.read()
+	go c.read(d.slow)
 	select {
 	case err := <-c.greeted:
 		if err != nil {
@@ -79,10 +81,11 @@ type jsonEnd struct {
 	err  error
 }
 
-func (c *jsonConn) read() {
+func (c *jsonConn) read(slow time.Duration) {
 	lines := bufio.NewReader(c.stream)
 	ready := false
 	for {
+		time.Sleep(slow)
 		text, err := lines.ReadBytes('\n')
 		if err != nil {
 			c.end(err, ready)

@@ -2,6 +2,8 @@ package pool
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -59,9 +61,11 @@ func (w *worker) post(e event) {
 	}
 }
 
+// setAlarm has the timer run for one purpose, in place of the one before. It never fires at once: in a synctest bubble, selects on the
+// channels of several timers that are due can crash the race detector (Go 1.26).
 func (w *worker) setAlarm(a alarm, d time.Duration) {
 	w.alarm = a
-	w.timer.Reset(max(d, 0))
+	w.timer.Reset(max(d, time.Nanosecond))
 }
 
 func (w *worker) clearAlarm() {
@@ -79,14 +83,17 @@ func (w *worker) watchStart() {
 	}
 }
 
-// onStart takes news of the start.
+// onStart takes news of the start. What comes when the start has been given up, or the worker, is only kept.
 func (w *worker) onStart(n startNews) {
 	w.take(n)
 	switch {
 	case !n.last, w.failed, w.at >= 0:
+	case n.err == nil && w.mute:
+		// The alarm for its end is running.
 	case n.err == nil:
-		w.clearUnless(alarmRung)
-		w.post(w.startEvent(n))
+		w.created = true
+		w.clearAlarm()
+		w.post(event{kind: evCreated, why: process.KillerAsked})
 	case n.conn == nil && !startFatal(n.err):
 		w.setAlarm(alarmDoomed, patience)
 	default:
@@ -110,29 +117,20 @@ func (w *worker) take(n startNews) {
 	w.pool.mu.Unlock()
 }
 
-func (w *worker) clearUnless(a alarm) {
-	if w.alarm != a {
-		w.clearAlarm()
-	}
-}
-
-// failStart reports the start as failed, once.
+// failStart reports the start as failed. The ladder follows.
 func (w *worker) failStart(err error) {
-	if w.failed {
-		return
-	}
 	w.failed = true
 	w.cancel(err)
-	w.clearUnless(alarmRung)
-	w.post(w.startEvent(startNews{err: err}))
+	w.clearAlarm()
+	w.post(event{kind: evStartFailed, why: process.KillerStart, err: w.bootError(err, nil), fatal: startFatal(err)})
 }
 
 // starting says that the start is neither done nor reported as failed.
-func (w *worker) starting() bool { return !w.failed && (w.starts != nil || w.news.err != nil) }
+func (w *worker) starting() bool { return !w.created && !w.failed }
 
 // onLost takes note of the end of the worker's output. Nonsense ends the worker at once; after a plain end it has some time to exit.
 func (w *worker) onLost() {
-	w.lost = nil
+	w.lost, w.mute = nil, true
 	w.pool.change(func(*effects) { w.pool.withdraw(w) })
 	var nonsense *rpc.ProtocolError
 	if err := w.conn.Err(); errors.As(err, &nonsense) {
@@ -146,13 +144,21 @@ func (w *worker) onLost() {
 
 // giveUp ends a worker that is of no further use. The slot learns of it before its callers do.
 func (w *worker) giveUp(err error, why process.Killer, from process.Step) {
-	if w.starting() {
+	if w.starting() && w.at < 0 {
 		w.failStart(err)
 	} else {
 		w.post(event{kind: evKill, unwanted: true, why: why, from: from})
 	}
 	w.conn.Abort(err)
 	w.log().Warn("worker is given up", slog.Any("err", err))
+}
+
+// lostCause is what the calls of a worker fail with that has lost its connection and not exited.
+func (w *worker) lostCause() error {
+	if err := w.conn.Err(); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("connection lost, still running: %w", err)
+	}
+	return errStillRunning
 }
 
 // killerMute is the reason for ending a worker that closed its output and runs on.
@@ -164,11 +170,11 @@ func (w *worker) onAlarm() {
 	w.alarm = alarmNone
 	switch was {
 	case alarmStart:
-		w.failStart(errStartTimeout)
+		w.failStart(w.overdue())
 	case alarmDoomed:
 		w.failStart(w.news.err)
 	case alarmLost:
-		w.giveUp(errStillRunning, killerMute, process.CloseStdin)
+		w.giveUp(w.lostCause(), killerMute, process.CloseStdin)
 	case alarmRetire:
 		w.post(event{kind: evDrained})
 	case alarmRung:
@@ -183,6 +189,7 @@ type orders struct {
 	goodbye, retiring bool
 	ready, drained    bool
 	abort             bool
+	lastWords         string
 }
 
 func (w *worker) orders() orders {
@@ -191,12 +198,13 @@ func (w *worker) orders() orders {
 	m := w.slot.machine
 	mine := m.gen == w.gen
 	return orders{
-		target:   w.target,
-		goodbye:  w.goodbye,
-		retiring: mine && m.facts.retiring,
-		ready:    mine && m.state == StateReady,
-		drained:  w.inFlight == 0,
-		abort:    w.abort,
+		target:    w.target,
+		goodbye:   w.goodbye,
+		retiring:  mine && m.facts.retiring,
+		ready:     mine && m.state == StateReady,
+		drained:   w.inFlight == 0,
+		abort:     w.abort,
+		lastWords: w.lastWords,
 	}
 }
 
@@ -216,6 +224,7 @@ func (w *worker) onWake() {
 	case o.goodbye && w.starting():
 		w.failStart(errEarlyGoodbye)
 	case o.goodbye && o.ready && !o.retiring:
+		w.log().Info("worker said goodbye", slog.String("reason", o.lastWords))
 		w.post(event{kind: evRetire, unwanted: true, why: killerGoodbye})
 	case o.retiring && o.drained:
 		w.post(event{kind: evDrained})

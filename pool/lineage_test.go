@@ -97,16 +97,22 @@ func TestL2_2_FailingHookIsAFailedStart(t *testing.T) {
 
 func TestL2_2_HookIsBoundByStartTimeout(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		c := newCrew(t, Options{
-			StartTimeout: 3 * time.Second, Restart: Restart{Min: time.Hour, Max: time.Hour},
-			StartHook: func(ctx context.Context, _ Conn) error { <-ctx.Done(); return context.Cause(ctx) },
-		}, program{loads: time.Second})
 		start := time.Now()
+		var told time.Duration
+		c := newCrew(t, Options{
+			StartTimeout: 3 * time.Second, CloseGrace: time.Minute, Restart: Restart{Min: time.Hour, Max: time.Hour},
+			StartHook: func(ctx context.Context, _ Conn) error {
+				<-ctx.Done()
+				told = time.Since(start)
+				return context.Cause(ctx)
+			},
+		}, program{loads: time.Second, deafToEOF: true})
 		c.ask(t.Context(), "", CallOptions{})
 		at(start, 3*time.Second-1)
 		require.Equal(t, []State{StateStarting}, c.states())
 		at(start, 3*time.Second)
-		require.Equal(t, []State{StateStopped}, c.states())
+		require.Equal(t, []State{StateStopping}, c.states())
+		require.Equal(t, 3*time.Second, told, "the hook learns of it then, not when the process is gone")
 	})
 }
 
@@ -133,7 +139,7 @@ func TestL2_3_StateChangesBeforeFailing(t *testing.T) {
 	})
 	t.Run("waiting when the worker cannot start", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
-			c := newCrew(t, Options{}, program{loads: time.Second, unable: "no licence"}, program{})
+			c := newCrew(t, Options{}, program{loads: time.Second, unable: "no license"}, program{})
 			var during Snapshot
 			var again error
 			failed := make(chan struct{})
@@ -147,8 +153,8 @@ func TestL2_3_StateChangesBeforeFailing(t *testing.T) {
 			<-failed
 			require.NotEqual(t, StateStarting, during.Workers[0].State)
 			require.Zero(t, during.Waiting, "those concerned are taken out first")
-			require.ErrorContains(t, again, "no licence", "refused with the reason, not lost in the queue")
-			time.Sleep(time.Until(during.NoStarts))
+			require.ErrorContains(t, again, "no license", "refused with the reason, not lost in the queue")
+			time.Sleep(time.Until(during.BackoffUntil))
 			c.serves()
 		})
 	})

@@ -35,7 +35,7 @@ type Options struct {
 	// Queue bounds the callers that wait for a worker. If zero, it is 1024. If negative, nobody waits: a call that finds no free worker
 	// fails, and the pool starts one for those to come.
 	Queue int
-	// MaxMessage bounds the bytes of one message in either direction. If zero, it is the dialect's default.
+	// MaxMessage bounds the bytes of one message from a worker. If zero, it is the dialect's default. What a worker takes it says itself.
 	MaxMessage int
 
 	// StartTimeout bounds the time from the launch of a process until its handshake and the start hook are done. If zero, it is 10 s. A
@@ -56,14 +56,16 @@ type Options struct {
 	CloseGrace time.Duration
 	// KillGrace is what it gets between TERM and KILL. If zero, it is 5 s.
 	KillGrace time.Duration
-	// DrainTimeout bounds the reading of a dead worker's standard error while somebody else holds it open. If zero, it is 2 s.
+	// DrainTimeout bounds the reading of a dead worker's standard error while somebody else holds it open. If zero, it is 2 s. If
+	// negative, nothing is waited for.
 	DrainTimeout time.Duration
 
 	// Restart is the delay before a worker is replaced that failed to start, or died without having been of use.
 	Restart Restart
 
-	// StartHook is called when the handshake with a new process is done, before any call gets to it, within StartTimeout. Its calls on the
-	// connection count for nobody. If it fails, the start has failed. It must return when ctx ends. It may be called for several workers at once.
+	// StartHook is called when the handshake with a new process is done, before any call gets to it, within StartTimeout. The calls that it
+	// makes take places on the worker like all others. If it fails, the start has failed. It must return when ctx ends, and may be called for
+	// several workers at once.
 	StartHook func(ctx context.Context, c Conn) error
 	// ExitHook is called when a worker that had been ready is gone, unless the user asked for that with Stop, Shutdown or Close. It may
 	// be called for several workers at once; none of them holds up the pool, but Close waits for them.
@@ -72,7 +74,8 @@ type Options struct {
 	// Log receives what happens to workers, and their standard error. If nil, nothing is logged.
 	Log *slog.Logger
 
-	// Start launches a process. If nil, it is process.Start. Tests put processes in memory here.
+	// Start launches a process. If nil, it is process.Start. Tests put processes in memory here: a worker launched by anything but
+	// process.Start is not told that its process group is its own, so that it does not kill the group when it ends.
 	Start func(process.Command, process.Options) (*process.Process, error)
 
 	random     func() float64 // for the back-off's jitter; nil: math/rand's

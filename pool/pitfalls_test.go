@@ -192,17 +192,6 @@ func TestP19_CapacityDoesNotDrift(t *testing.T) {
 	})
 }
 
-// reentrant is a log handler that looks at the pool, as metrics do.
-type reentrant struct {
-	slog.Handler
-	look func()
-}
-
-func (r reentrant) Handle(context.Context, slog.Record) error { r.look(); return nil }
-func (reentrant) Enabled(context.Context, slog.Level) bool    { return true }
-func (r reentrant) WithAttrs([]slog.Attr) slog.Handler        { return r }
-func (r reentrant) WithGroup(string) slog.Handler             { return r }
-
 // TestP20_NoLockIsHeldOverUserCode: hooks, launches and log handlers may use the pool, and however long they take nobody else waits.
 func TestP20_NoLockIsHeldOverUserCode(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -219,7 +208,7 @@ func TestP20_NoLockIsHeldOverUserCode(t *testing.T) {
 		}
 		slow := func() { look(); time.Sleep(time.Second); look() }
 		created := newCrew(t, Options{
-			Log:       slog.New(reentrant{slog.DiscardHandler, look}),
+			Log:       slog.New(lookingHandler{func(slog.Record) { look() }}),
 			StartHook: func(context.Context, Conn) error { slow(); return nil },
 			ExitHook:  func(Exit) { slow() },
 			Start: func(_ process.Command, po process.Options) (*process.Process, error) {
@@ -327,6 +316,47 @@ func TestP24_BackOff(t *testing.T) {
 			require.EqualValues(t, 20, c.Snapshot().Counters.Deaths)
 		})
 	})
+	t.Run("failing its first call is no proof of health", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			c := newCrew(t, Options{}, program{handle: func(v *visit) (any, error) { v.quit(1); <-v.over; return nil, nil }})
+			start := time.Now()
+			for range 5 {
+				require.ErrorIs(t, c.echo(t.Context(), "boom"), ErrTransient)
+			}
+			require.Equal(t, 15*time.Second, time.Since(start).Round(time.Second), "1 + 2 + 4 + 8 seconds")
+		})
+	})
+	t.Run("an answer is, also for the others", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			held := newGate()
+			c := newCrew(t, Options{Max: 2}, program{exits: &one}, program{exits: &one}, program{handle: func(v *visit) (any, error) {
+				if string(v.call.Args) == `"hold"` {
+					return held.handle(v)
+				}
+				return v.call.Args, nil
+			}}, program{exits: &one}, program{})
+			c.serves()
+			require.Len(t, c.launched(), 3)
+			c.ask(t.Context(), "hold", CallOptions{})
+			start := time.Now()
+			c.serves()
+			require.Equal(t, time.Second, time.Since(start), "the fourth failed to start, and the delay was the first again")
+			require.Len(t, c.launched(), 5)
+		})
+	})
+	t.Run("nor is being ready, but it breaks the row of boot failures", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			c := newCrew(t, Options{Min: 1}, program{exits: &one}, program{exits: &one}, program{}, program{exits: &one}, program{})
+			time.Sleep(4 * time.Second)
+			require.Equal(t, 1, c.Snapshot().ready())
+			c.crash(2)
+			time.Sleep(5 * time.Second)
+			require.Len(t, c.launched(), 4)
+			require.False(t, c.Snapshot().BackoffUntil.IsZero())
+			c.serves() // waits, for the back-off and the next one
+			require.Len(t, c.launched(), 5)
+		})
+	})
 	t.Run("wanted ends do not feed it", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			c := newCrew(t, Options{IdleTimeout: time.Second, StartHook: func(context.Context, Conn) error { return nil }})
@@ -334,7 +364,7 @@ func TestP24_BackOff(t *testing.T) {
 				c.serves()
 				time.Sleep(2 * time.Second)
 				require.Equal(t, []State{StateStopped}, c.states())
-				require.True(t, c.Snapshot().NoStarts.IsZero())
+				require.True(t, c.Snapshot().BackoffUntil.IsZero())
 			}
 		})
 	})
@@ -373,13 +403,13 @@ func TestP33_NoStepAfterTheExit(t *testing.T) {
 // TestP37_SecondStopUsesTheTimersOfTheFirst.
 func TestP37_SecondStopUsesTheTimersOfTheFirst(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		c := newCrew(t, Options{StopGrace: 10 * time.Second, CloseGrace: -1, KillGrace: -1}, program{deafToShutdown: true, deafToEOF: true, deafToTERM: true})
+		c := newCrew(t, Options{StopGrace: 10 * time.Second, CloseGrace: time.Second, KillGrace: time.Second}, program{deafToShutdown: true, deafToEOF: true, deafToTERM: true})
 		c.serves()
 		start := time.Now()
 		c.async(func() error { return c.Stop(t.Context()) })
 		at(start, 9*time.Second)
 		require.NoError(t, c.Stop(t.Context()))
-		require.Equal(t, 10*time.Second, time.Since(start))
+		require.Equal(t, 12*time.Second, time.Since(start))
 	})
 }
 

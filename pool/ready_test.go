@@ -32,9 +32,9 @@ func TestReady(t *testing.T) {
 	})
 	t.Run("fails with the boot error", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
-			c := newCrew(t, Options{Min: 1}, program{unable: "no licence"})
+			c := newCrew(t, Options{Min: 1}, program{unable: "no license"})
 			err := c.Ready(t.Context())
-			require.ErrorContains(t, err, "no licence")
+			require.ErrorContains(t, err, "no license")
 			var unable *rpc.InitError
 			require.ErrorAs(t, err, &unable)
 		})
@@ -45,6 +45,16 @@ func TestReady(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			require.ErrorIs(t, c.Ready(ctx), context.DeadlineExceeded)
+		})
+	})
+	t.Run("a call, too, has Min started again after a stop", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			c := newCrew(t, Options{Min: 3})
+			require.NoError(t, c.Ready(t.Context()))
+			require.NoError(t, c.Stop(t.Context()))
+			c.serves()
+			synctest.Wait()
+			require.Equal(t, 3, c.Snapshot().ready())
 		})
 	})
 	t.Run("starts Min again after a stop", func(t *testing.T) {

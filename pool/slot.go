@@ -88,7 +88,7 @@ func (p *Pool) act(a action, s *slot, e event, fx *effects) {
 	case actDied:
 		p.died(w, e, fx)
 	case actFailCalls:
-		w.inFlight = 0 // the connection has failed them: see worker.bury
+		// The connection has failed them: see worker.bury.
 	case actExitHook:
 		w.bereaved = true
 	case actResolveStop:

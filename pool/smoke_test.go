@@ -38,7 +38,7 @@ func TestRealProcesses(t *testing.T) {
 
 	hanging := make(chan error, 1)
 	go func() { hanging <- p.Call(t.Context(), "hang", "", nil, CallOptions{}) }()
-	var victim Worker
+	var victim WorkerSnapshot
 	require.Eventually(t, func() bool {
 		for _, w := range p.Snapshot().Workers {
 			if w.InFlight > 0 {

@@ -14,16 +14,16 @@ type Counters struct {
 
 // Snapshot is what a pool looks like at one moment.
 type Snapshot struct {
-	Pool     string
-	Waiting  int       // callers in the queue
-	Workers  []Worker  // one for each slot, stopped ones too
-	NoStarts time.Time // no worker is started before this; zero: none is delayed
-	Closed   bool      // by Close, or by Shutdown when it was done draining
-	Counters Counters
+	Pool         string
+	Waiting      int              // callers in the queue
+	Workers      []WorkerSnapshot // one for each slot, stopped ones too
+	BackoffUntil time.Time        // no worker is started before this; zero: none is delayed
+	Closed       bool             // by Close, or by Shutdown when it was done draining
+	Counters     Counters
 }
 
-// Worker is one slot of a Snapshot. What is below State is about the present process, and zero while the slot is stopped.
-type Worker struct {
+// WorkerSnapshot is one slot of a Snapshot. What is below State is about the present process, and zero while the slot is stopped.
+type WorkerSnapshot struct {
 	Slot       int
 	State      State
 	PID        int // 0: not launched yet
@@ -43,12 +43,12 @@ func (p *Pool) Snapshot() Snapshot {
 	s := Snapshot{
 		Pool:     p.opts.Name,
 		Waiting:  p.queue.length(),
-		Workers:  make([]Worker, len(p.slots)),
+		Workers:  make([]WorkerSnapshot, len(p.slots)),
 		Closed:   p.phase == phaseClosed,
 		Counters: p.counters,
 	}
 	if p.restarts.waits(now) > 0 {
-		s.NoStarts = p.epoch.Add(p.restarts.until)
+		s.BackoffUntil = p.epoch.Add(p.restarts.until)
 	}
 	for i, slot := range p.slots {
 		s.Workers[i] = slot.snapshot(now)
@@ -56,8 +56,8 @@ func (p *Pool) Snapshot() Snapshot {
 	return s
 }
 
-func (s *slot) snapshot(now time.Duration) Worker {
-	shot := Worker{Slot: s.index, State: s.machine.state}
+func (s *slot) snapshot(now time.Duration) WorkerSnapshot {
+	shot := WorkerSnapshot{Slot: s.index, State: s.machine.state}
 	if w := s.worker; w != nil {
 		shot.PID = w.pid
 		shot.Generation = w.gen

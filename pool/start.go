@@ -17,6 +17,8 @@ const (
 	// patience is how long one sign of a worker's end waits for the others: the end of its output for its exit, its exit for what is left
 	// of its output and of its standard error.
 	patience = 100 * time.Millisecond
+	// maxWords bounds what is kept of a worker's words, in bytes.
+	maxWords = 200
 )
 
 var (
@@ -82,11 +84,11 @@ func (w *worker) beginStart() {
 	})
 	w.watchStart()
 	// Ends when the dialect and the hook return, which they owe us when the context ends.
-	go w.start(ctx)
+	go w.start(ctx, w.starts)
 }
 
 // start does the handshake, then runs the start hook. It tells the worker's goroutine of both.
-func (w *worker) start(ctx context.Context) {
+func (w *worker) start(ctx context.Context, news chan<- startNews) {
 	o := w.pool.opts
 	conn, err := o.Dialect.Connect(ctx, w.proc.Stream(), ConnOptions{
 		Pool:       o.Name,
@@ -100,16 +102,16 @@ func (w *worker) start(ctx context.Context) {
 		Starting:   w.saidStarting,
 	})
 	if err != nil {
-		w.starts <- startNews{err: err, last: true}
+		news <- startNews{err: err, last: true}
 		return
 	}
-	w.starts <- startNews{conn: conn}
+	news <- startNews{conn: conn}
 	if o.StartHook != nil {
 		if err = o.StartHook(ctx, hookConn{Conn: conn, worker: w}); err != nil {
 			err = fmt.Errorf("start hook: %w", err)
 		}
 	}
-	w.starts <- startNews{conn: conn, err: err, last: true}
+	news <- startNews{conn: conn, err: err, last: true}
 }
 
 // hookConn is the connection as the start hook gets it: the calls made on it take places like all others.
@@ -130,10 +132,10 @@ func (c hookConn) Call(ctx context.Context, method string, args, reply any, o rp
 }
 
 // saidGoodbye: the worker takes no further calls. The rest is its owner's.
-func (w *worker) saidGoodbye(string) {
+func (w *worker) saidGoodbye(reason string) {
 	w.pool.mu.Lock()
 	defer w.pool.mu.Unlock()
-	w.goodbye = true
+	w.goodbye, w.lastWords = true, brief(reason)
 	w.pool.withdraw(w)
 	w.poke()
 }
@@ -143,18 +145,19 @@ func (w *worker) saidStarting(message string) {
 	p := w.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	w.lastWords = brief(message)
 	if p.opts.StartTimeout > 0 {
 		w.deadline = min(p.now(), w.launched+(maxExtensions-1)*p.opts.StartTimeout) + p.opts.StartTimeout
 	}
 	w.poke()
 }
 
-// startEvent makes the event for news that ends the start.
-func (w *worker) startEvent(n startNews) event {
-	if n.err == nil {
-		return event{kind: evCreated, why: process.KillerAsked}
+// overdue says that the start took too long.
+func (w *worker) overdue() error {
+	if words := w.orders().lastWords; words != "" {
+		return fmt.Errorf("%w; it last said %q", errStartTimeout, words)
 	}
-	return event{kind: evStartFailed, why: process.KillerStart, err: w.bootError(n.err, nil), fatal: startFatal(n.err)}
+	return errStartTimeout
 }
 
 // bootError says why this worker did not become ready.
@@ -171,3 +174,6 @@ func (w *worker) bootError(err error, exit *Exit) *bootError {
 	}
 	return b
 }
+
+// brief cuts a worker's words.
+func brief(words string) string { return words[:min(len(words), maxWords)] }

@@ -186,7 +186,7 @@ func (p *Pool) next(w *worker) *waiter {
 	return waiting
 }
 
-// freedClosed keeps count for a worker that gets no further calls. When the last is done, its owner goes on, and perhaps Shutdown.
+// freedClosed keeps count for a worker that gets no further calls. When the last is done, its owner goes on.
 func (p *Pool) freedClosed(w *worker) {
 	if w.inFlight == 0 {
 		return
@@ -194,7 +194,6 @@ func (p *Pool) freedClosed(w *worker) {
 	w.inFlight--
 	if w.inFlight == 0 {
 		w.poke()
-		p.notify()
 	}
 }
 

@@ -199,6 +199,35 @@ func TestQueueNegative_NobodyWaits(t *testing.T) {
 	})
 }
 
+func TestQueueNegative_NobodyIsNobody(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		one := 1
+		c := newCrew(t, Options{Queue: -1}, program{exits: &one})
+		require.ErrorIs(t, c.echo(t.Context(), ""), ErrQueueFull)
+		time.Sleep(time.Hour)
+		require.Len(t, c.launched(), 1, "a start that failed is tried again when somebody comes")
+	})
+}
+
+// TestPlacesAreLearned: what the last worker could do at a time is expected of the next.
+func TestPlacesAreLearned(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCrew(t, Options{Max: 4}, program{inFlight: 10, loads: time.Second})
+		c.serves()
+		require.NoError(t, c.Stop(t.Context()))
+		var calls []*asked
+		for range 10 {
+			calls = append(calls, c.ask(t.Context(), "", CallOptions{}))
+		}
+		require.Len(t, c.launched(), 2)
+		calls = append(calls, c.ask(t.Context(), "", CallOptions{}))
+		require.Len(t, c.launched(), 3)
+		for _, call := range calls {
+			require.NoError(t, call.result())
+		}
+	})
+}
+
 func TestCancel(t *testing.T) {
 	reason := errors.New("the user closed the window")
 	t.Run("while waiting", func(t *testing.T) {
@@ -251,6 +280,7 @@ func TestCancel(t *testing.T) {
 			e := asError(t, c.Call(ctx, "echo", "", nil, CallOptions{}))
 			require.ErrorIs(t, e, context.Canceled)
 			require.Equal(t, rpc.NotSent, e.Delivery)
+			synctest.Wait()
 			require.Empty(t, c.launched())
 		})
 	})

@@ -33,13 +33,14 @@ type worker struct {
 	prev, next *worker // in the ready set; nil: not listed
 	shelf      int
 
-	target   int            // the rung that it is to be on; -1: none
-	why      process.Killer // the first reason to end it
-	goodbye  bool           // it has said so
-	abort    bool           // its calls are to be failed with ErrClosed
-	deadline time.Duration  // for the start; 0: none
-	bereaved bool           // the exit hook is to be run
-	stage    stage
+	target    int            // the rung that it is to be on; -1: none
+	why       process.Killer // the first reason to end it
+	goodbye   bool           // it has said so
+	lastWords string         // with the goodbye, or while it was loading
+	abort     bool           // its calls are to be failed with ErrClosed
+	deadline  time.Duration  // for the start; 0: none
+	bereaved  bool           // the exit hook is to be run
+	stage     stage
 
 	life
 }
@@ -51,7 +52,9 @@ type life struct {
 	cancel  func(error)    // ends the start
 	news    startNews      // the last that came
 	lost    <-chan struct{}
+	created bool // the start has been reported as done
 	failed  bool // the start has been reported as failed
+	mute    bool // its output has ended
 	stray   bool // the slot has gone on without this worker
 	aborted bool // its calls were failed with ErrClosed
 	at      int  // the rung that it is on; -1: none

@@ -135,11 +135,11 @@ func callBody(t testing.TB, method string, args any) []byte {
 	return append(encoded(t, []any{method, uint64(0), uint64(1), nil}), encoded(t, args)...)
 }
 
-// connectWire returns a host's Peer whose worker is played by hand.
-func connectWire(t testing.TB, ends makeEnds, inFlight int, o rpc.HostOptions) (*rpc.Peer, *wire, *atomic.Int64) {
+// connectWire returns a host's Peer whose worker is played by hand, and what its Freed says.
+func connectWire(t testing.TB, ends makeEnds, inFlight int, o rpc.HostOptions) (*rpc.Peer, *wire, chan struct{}) {
 	hostEnd, workerEnd := ends(t)
-	w, freed := newWire(t, workerEnd), new(atomic.Int64)
-	o.Freed = func() { freed.Add(1) }
+	w, freed := newWire(t, workerEnd), make(chan struct{}, 1000)
+	o.Freed = func() { freed <- struct{}{} }
 	var wg sync.WaitGroup
 	wg.Go(func() { w.greet(map[string]any{"inflight": inFlight}) })
 	host, err := rpc.Connect(context.Background(), hostEnd, o)

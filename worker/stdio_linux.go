@@ -19,7 +19,7 @@ func takeOver() (rpc.Stream, error) {
 	}
 	reader := &input{in}
 	if fd, err := reopen(unix.Stdout, unix.O_WRONLY|unix.O_NONBLOCK); err == nil {
-		return pipeStdio{unclosed{}, reader, &output{fd: fd}}, replaceStandard()
+		return pipeStdio{unclosed{}, reader, &output{fd, os.NewFile(uintptr(fd), "stdout")}}, replaceStandard()
 	}
 	out, err := private(unix.Stdout, "stdout")
 	if err != nil {
@@ -73,10 +73,10 @@ func (i *input) share() {
 	i.file = os.NewFile(uintptr(fd), "stdin")
 }
 
-// output is standard output as a pipe that does not block. It has one user at a time.
+// output is standard output as a pipe that does not block. The file is in the poller, and is never closed.
 type output struct {
 	fd   int
-	file *os.File // nil until a Write
+	file *os.File
 }
 
 // TryWrite writes what fits.
@@ -91,10 +91,5 @@ func (o *output) TryWrite(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Write waits for room. The descriptor goes to the poller here and not before: once there, each read of the host's may wake a thread.
-func (o *output) Write(p []byte) (int, error) {
-	if o.file == nil {
-		o.file = os.NewFile(uintptr(o.fd), "stdout")
-	}
-	return o.file.Write(p)
-}
+// Write waits for room.
+func (o *output) Write(p []byte) (int, error) { return o.file.Write(p) }

@@ -1,0 +1,130 @@
+package rpc
+
+import (
+	"bytes"
+	"encoding/binary"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// allocated is how many bytes f allocates.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+type big struct {
+	Name   string
+	Values [64]float64
+}
+
+type holder struct {
+	Big *big
+}
+
+type tree struct {
+	Left, Right *tree
+	Load        [100]int64
+}
+
+// P5: a few bytes must not cost gigabytes, whatever they are decoded into.
+func TestP5_BombsCostNothing(t *testing.T) {
+	million := func(element byte) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte{0xdd}, 1<<20), bytes.Repeat([]byte{element}, 1<<20)...)
+	}
+	holders := binary.BigEndian.AppendUint32([]byte{0xdd}, 130_000)
+	for range 130_000 {
+		holders = append(holders, 0x81, 0xa3, 'B', 'i', 'g', 0x80) // {"Big": {}}
+	}
+	trees := bytes.Repeat([]byte{0x81, 0xa4, 'L', 'e', 'f', 't'}, 127)
+	for name, b := range map[string][]byte{
+		"array of four billion":     {0xdd, 0xff, 0xff, 0xff, 0xff},
+		"map of four billion":       {0xdf, 0xff, 0xff, 0xff, 0xff},
+		"bin of four billion":       {0xc6, 0xff, 0xff, 0xff, 0xff},
+		"str of four billion":       {0xdb, 0xff, 0xff, 0xff, 0xff},
+		"ext of four billion":       {0xc9, 0xff, 0xff, 0xff, 0xff},
+		"a million nils":            million(0xc0),
+		"a million empty arrays":    million(0x90),
+		"a million empty maps":      million(0x80),
+		"pointers to large structs": holders,
+	} {
+		for _, into := range []any{new([]big), new([]*big), new([]holder), new(map[string]big), new(map[int64]*big), new([][]big)} {
+			used := allocated(func() { require.Error(t, decodeValue(b, into), "%s into %T", name, into) })
+			require.Less(t, used, uint64(4<<20), "%s into %T", name, into)
+		}
+	}
+	require.NoError(t, decodeValue(append(trees, 0x80), new(tree)), "127 levels")
+}
+
+// A tree of pointers takes memory like a slice does, though there is none in its type.
+func TestP5_PointersOfATreeAreElements(t *testing.T) {
+	var full func(depth int) []byte
+	full = func(depth int) []byte {
+		if depth == 0 {
+			return []byte{0x80}
+		}
+		b := append([]byte{0x82, 0xa4}, "Left"...)
+		b = append(b, full(depth-1)...)
+		b = append(append(b, 0xa5), "Right"...)
+		return append(b, full(depth-1)...)
+	}
+	require.NoError(t, decodeValue(full(10), new(tree)))
+	b := full(17) // 131,072 leaves of 816 bytes
+	used := allocated(func() { require.Error(t, decodeValue(b, new(tree))) })
+	require.Less(t, used, uint64(4<<20))
+}
+
+func TestElementSize(t *testing.T) {
+	size := func(v any) int { return int(elementSize(reflectTypeOf(v))) }
+	bigSize := 16 + 64*8
+	require.Zero(t, size(new(int)))
+	require.Zero(t, size(new(big))-8, "its own array")
+	require.Zero(t, size(new(time.Time)))
+	require.Equal(t, 8, size(new([]int)))
+	require.Equal(t, bigSize, size(new([]big)))
+	require.Equal(t, 8+bigSize, size(new([]*big)))
+	require.Equal(t, 8+bigSize, size(new([]holder)))
+	require.Equal(t, 24, size(new([]time.Time)), "its location is none that a decoder sets")
+	require.Equal(t, 16+bigSize+16, size(new(map[string]big)))
+	require.Equal(t, bigSize, size(new(struct {
+		A []struct{ B map[string][]big }
+	})), "at any depth")
+	require.Equal(t, bigSize, size(new(struct{ Next *[]big })))
+	require.Positive(t, size(new(any)))
+	type node struct {
+		Next *node
+		Kids []node
+	}
+	require.Positive(t, size(new(node)), "types that hold themselves end")
+}
+
+func TestLimitsOfAValue(t *testing.T) {
+	nested := func(depth int) []byte { return append(bytes.Repeat([]byte{0x91}, depth-1), 0x90) }
+	require.NoError(t, checkValue(nested(maxDepth), 0))
+	require.ErrorContains(t, checkValue(nested(maxDepth+1), 0), "nested deeper than 128")
+	maps := append(bytes.Repeat([]byte{0x81, 0x01}, maxDepth), 0x80)
+	require.ErrorContains(t, checkValue(maps, 0), "nested deeper than 128")
+	require.Error(t, checkValue(bytes.Repeat([]byte{0x91}, 1<<20), 0), "without an end")
+
+	nils := func(n uint32) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte{0xdd}, n), bytes.Repeat([]byte{0xc0}, int(n))...)
+	}
+	require.NoError(t, checkValue(nils(maxElements), 0))
+	require.ErrorContains(t, checkValue(nils(maxElements+1), 0), "more than 1048576 elements")
+	many := append([]byte{0x92}, append(nils(maxElements/2), nils(maxElements/2)...)...)
+	require.ErrorContains(t, checkValue(many, 0), "elements", "over all arrays together")
+	require.NoError(t, checkValue(nils(maxElements), 64))
+	require.ErrorContains(t, checkValue(nils(maxElements), 65), "need more than 64 MiB")
+
+	require.ErrorIs(t, checkValue(nil, 0), errTruncated)
+	require.ErrorIs(t, checkValue([]byte{0x01, 0x02}, 0), errTrailing)
+	require.ErrorIs(t, checkValue([]byte{0x92, 0x01}, 0), errTruncated)
+	require.ErrorIs(t, checkValue([]byte{0x81, 0x01}, 0), errTruncated)
+	require.Error(t, checkValue([]byte{0x91, 0xc1}, 0))
+}
