@@ -16,7 +16,12 @@ func Self(name string) Command { return Command{Self: name} }
 // forgottenMain says so if this process was started by Self and has come here all the same. A marker that names another process than the
 // parent is a leftover and means nothing.
 func forgottenMain() error {
-	name, parent, _ := strings.Cut(os.Getenv(rpc.EnvSelf), ":")
+	mark := os.Getenv(rpc.EnvSelf)
+	colon := strings.LastIndexByte(mark, ':')
+	if colon < 0 {
+		return nil
+	}
+	name, parent := mark[:colon], mark[colon+1:]
 	if pid, err := strconv.Atoi(parent); err != nil || pid != os.Getppid() {
 		return nil
 	}

@@ -196,7 +196,7 @@ func TestDialects_ErrorClasses(t *testing.T) {
 	}{
 		{"handler's error", "fail", "no_paper", nil, ClassRemote, rpc.Answered, nil, "no_paper", false},
 		{"arguments that cannot be encoded", "echo", make(chan int), nil, ClassCaller, rpc.NotSent, rpc.ErrEncode, "refused", false},
-		{"a reply that does not fit", "echo", "text", &number, ClassCaller, rpc.Answered, rpc.ErrDecode, "refused", false},
+		{"a reply that does not fit", "echo", "text", &number, ClassCaller, rpc.Answered, rpc.ErrDecode, "answered: reply does not fit", false},
 		{"an exit", "exit", "", nil, ClassInterrupted, rpc.Unknown, ErrTransient, "exited with code 3", true},
 		{"a stray print", "print", "", nil, ClassInterrupted, rpc.Unknown, ErrTransient, "hello, world", true},
 	}

@@ -96,6 +96,9 @@ func (e *Error) Error() string {
 func (e *Error) verb() string {
 	switch e.Class {
 	case ClassCaller:
+		if e.Delivery == rpc.Answered {
+			return "answered" // and the caller cannot take the answer
+		}
 		return "refused"
 	case ClassContext:
 		return "given up"

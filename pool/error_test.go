@@ -39,6 +39,10 @@ func TestError_Text(t *testing.T) {
 			"images.resize: worker images/0 (pid 7) failed: no_paper: tray 2 is empty",
 		},
 		{
+			Error{Pool: "images", Method: "resize", Slot: 0, PID: 7, Class: ClassCaller, Delivery: rpc.Answered, Err: rpc.ErrDecode},
+			"images.resize: worker images/0 (pid 7) answered: reply does not fit",
+		},
+		{
 			Error{Pool: "images", Method: "resize", Slot: -1, Class: ClassContext, Delivery: rpc.NotSent, Err: context.DeadlineExceeded},
 			"images.resize: given up: context deadline exceeded; not executed",
 		},

@@ -12,7 +12,7 @@ func (p *Peer) Shutdown(now bool, grace time.Duration) error {
 	if now {
 		m.Mode = shutdownNow
 	}
-	return p.controlValue(typeShutdown, 0, 0, m)
+	return p.controlValue(typeShutdown, m)
 }
 
 // shutdown tells the owner that the host wants the worker to end.
@@ -33,8 +33,9 @@ func (p *Peer) shutdown(body []byte) error {
 }
 
 // Goodbye refuses further calls and says goodbye once those that run have been answered; with now their contexts end at once. It does
-// not wait. After it Serve goes on reading, and discards, until the stream ends.
-func (p *Peer) Goodbye(reason string, now bool) {
+// not wait: the channel is closed when the calls have been answered, also where the connection has ended and nobody hears the goodbye. After it Serve
+// goes on reading, and discards, until the stream ends.
+func (p *Peer) Goodbye(reason string, now bool) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.serving.leaving, p.serving.reason = true, clip(reason)
@@ -44,6 +45,7 @@ func (p *Peer) Goodbye(reason string, now bool) {
 		}
 	}
 	p.sayGoodbye()
+	return p.serving.said
 }
 
 // sayGoodbye says goodbye when it is time to, once; locked.
@@ -53,6 +55,7 @@ func (p *Peer) sayGoodbye() {
 		return
 	}
 	s.left = true
+	defer close(s.said)
 	b, err := appendValue(nil, goodbyeMessage{Reason: s.reason, LastID: s.accepted})
 	if err == nil { // a text and a number always encode
 		p.control(typeGoodbye, 0, 0, b)

@@ -161,10 +161,10 @@ func (p *Peer) accept(h Hello) error {
 	p.mu.Unlock()
 	if h.Protocol[0] > Version || h.Protocol[1] < Version {
 		e := &RefusedError{Code: "version", Message: fmt.Sprintf("protocol %d to %d is not spoken here, %d is", h.Protocol[0], h.Protocol[1], Version)}
-		return errors.Join(violation("%s", e.Message), p.controlValue(typeRefuse, 0, 0, e))
+		return errors.Join(violation("%s", e.Message), p.controlValue(typeRefuse, e))
 	}
 	p.welcome.InFlight, p.welcome.Host = p.capacity, "stdcrew-go"
-	if err := p.controlValue(typeWelcome, 0, 0, &p.welcome); err != nil {
+	if err := p.controlValue(typeWelcome, &p.welcome); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -261,12 +261,12 @@ func (p *Peer) Ready() error {
 	p.mu.Lock()
 	p.serving.ready = true
 	p.mu.Unlock()
-	return p.controlValue(typeReady, 0, 0, readyMessage{})
+	return p.controlValue(typeReady, readyMessage{})
 }
 
 // Starting tells the host that the worker is still loading, so that it has patience.
 func (p *Peer) Starting(message string) error {
-	return p.controlValue(typeStarting, 0, 0, startingMessage{Message: clip(message)})
+	return p.controlValue(typeStarting, startingMessage{Message: clip(message)})
 }
 
 // InitError tells the host that the worker cannot start, before Ready. The worker should exit after it. What does not fit into a frame of the
@@ -274,5 +274,5 @@ func (p *Peer) Starting(message string) error {
 func (p *Peer) InitError(message, detail string) error {
 	message = clip(message)
 	room := p.outFrame - len(message) - 64 // for the keys
-	return p.controlValue(typeInitError, 0, 0, &InitError{Message: message, Detail: detail[:min(len(detail), room)]})
+	return p.controlValue(typeInitError, &InitError{Message: message, Detail: detail[:min(len(detail), room)]})
 }

@@ -223,3 +223,30 @@ func remote(t testing.TB, err error) *rpc.RemoteError {
 }
 
 var errGone = errors.New("the process is gone")
+
+// held is a context that holds a call in the moment between joining those who wait and waiting.
+type held struct {
+	context.Context
+	asked         atomic.Int32
+	reached, free chan struct{}
+}
+
+func hold(ctx context.Context) *held {
+	return &held{Context: ctx, reached: make(chan struct{}), free: make(chan struct{})}
+}
+
+func (h *held) Done() <-chan struct{} {
+	if h.asked.Add(1) == 2 {
+		close(h.reached)
+		<-h.free
+	}
+	return h.Context.Done()
+}
+
+// closeRead makes the other side's writes fail.
+func closeRead(t testing.TB, s stream) {
+	if plain, ok := s.(plainStream); ok {
+		s = plain.tryStream
+	}
+	require.NoError(t, s.(interface{ closeRead() error }).closeRead())
+}

@@ -104,6 +104,7 @@ func newPeer(s Stream, host bool) *Peer {
 		p.calls.nextID = 2
 	}
 	p.serving.running = make(map[uint64]*incoming)
+	p.serving.said = make(chan struct{})
 	p.notify.freed = func() {}
 	p.sweep = new(Sweeper)
 	return p

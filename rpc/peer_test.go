@@ -36,6 +36,7 @@ type memoryStream struct {
 func (s *memoryStream) Read(p []byte) (int, error)  { return s.r.Read(p) }
 func (s *memoryStream) Write(p []byte) (int, error) { return s.w.Write(p) }
 func (s *memoryStream) CloseWrite() error           { return s.w.Close() }
+func (s *memoryStream) closeRead() error            { return s.r.Close() }
 
 func (s *memoryStream) Close() error {
 	_ = s.w.Close()

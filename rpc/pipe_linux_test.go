@@ -49,6 +49,7 @@ func (s *pipeStream) init(t testing.TB) {
 func (s *pipeStream) Read(p []byte) (int, error)  { return s.r.Read(p) }
 func (s *pipeStream) Write(p []byte) (int, error) { return s.w.Write(p) }
 func (s *pipeStream) CloseWrite() error           { return s.w.Close() }
+func (s *pipeStream) closeRead() error            { return s.r.Close() }
 
 func (s *pipeStream) Close() error {
 	_ = s.w.Close()

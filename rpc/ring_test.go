@@ -99,6 +99,11 @@ func (s *ringStream) TryWrite(p []byte) (int, error) { return s.out.write(p, fal
 func (s *ringStream) Interrupt()                     { s.in.change(func() { s.in.interrupted = true }) }
 func (s *ringStream) Resume()                        { s.in.change(func() { s.in.interrupted = false }) }
 
+func (s *ringStream) closeRead() error {
+	s.in.change(func() { s.in.readClosed = true })
+	return nil
+}
+
 func (s *ringStream) CloseWrite() error {
 	s.out.change(func() { s.out.writeClosed = true })
 	return nil
@@ -106,8 +111,7 @@ func (s *ringStream) CloseWrite() error {
 
 func (s *ringStream) Close() error {
 	_ = s.CloseWrite()
-	s.in.change(func() { s.in.readClosed = true })
-	return nil
+	return s.closeRead()
 }
 
 // plainStream hides what a worker's end does not have: its Read cannot be called off.

@@ -28,9 +28,10 @@ type serving struct {
 	work chan *incoming
 	idle int // goroutines that wait for work, or soon will
 
-	leaving bool   // goodbye as soon as nothing runs
-	reason  string // of the goodbye
-	left    bool   // goodbye has been said
+	leaving bool          // goodbye as soon as nothing runs
+	reason  string        // of the goodbye
+	left    bool          // goodbye has been said
+	said    chan struct{} // closed then
 }
 
 // incoming is one call that runs here.
@@ -63,17 +64,16 @@ func (p *Peer) Serve() error {
 		return p.Err()
 	}
 	p.reading.role = serverReads
-	gen := p.serving.gen
 	p.tasks.Add(1)
 	p.mu.Unlock()
-	p.serveOn(gen)
+	p.serveOn()
 	<-p.ended
 	return p.Err()
 }
 
 // serveOn reads and serves until another goroutine has taken over or the stream ends. Whoever reads is one of the Peer's tasks: that passes on
 // with the role, so that a goroutine whose handler runs for long is not waited for.
-func (p *Peer) serveOn(gen uint64) {
+func (p *Peer) serveOn() {
 	for {
 		err := p.consume()
 		if err == nil {
@@ -202,7 +202,7 @@ func (p *Peer) handOver() {
 	}
 	s.busy = false
 	s.gen++
-	go p.serveOn(s.gen) // ends when it has lost the role in turn, or the stream ends
+	go p.serveOn() // ends when it has lost the role in turn, or the stream ends
 }
 
 // enqueue gives the call to a handler goroutine, one that waits or a new one; locked. There is room: the calls running are counted.

@@ -267,7 +267,7 @@ func (p *Peer) control(typ msgType, flags framing.Flags, id uint64, payload []by
 }
 
 // controlValue sends v, one of our own messages, which always encodes.
-func (p *Peer) controlValue(typ msgType, flags framing.Flags, id uint64, v any) error {
+func (p *Peer) controlValue(typ msgType, v any) error {
 	b, err := appendValue(nil, v)
 	if err != nil {
 		return err
@@ -280,7 +280,7 @@ func (p *Peer) controlValue(typ msgType, flags framing.Flags, id uint64, v any) 
 	if len(b) > p.outFrame {
 		return fmt.Errorf("%w: %s of %d bytes is over the limit of %d", ErrTooLarge, typeName(typ), len(b), p.outFrame)
 	}
-	p.control(typ, flags, id, b)
+	p.control(typ, 0, 0, b)
 	return nil
 }
 

@@ -26,7 +26,7 @@ type connection struct {
 	peer    *rpc.Peer     // set before greeted; nil if the host did not answer
 	refusal error         // likewise; why it did not
 
-	running running
+	loaded chan struct{} // closed when Start has returned, or need not run
 
 	leave   sync.Once
 	leaving chan struct{} // closed when the host has asked for the end
@@ -41,7 +41,7 @@ func (w *Worker) connection(s rpc.Stream) *connection {
 		problem:  errors.Join(w.problems...),
 		stream:   s,
 		greeted:  make(chan struct{}),
-		running:  running{idle: make(chan struct{})},
+		loaded:   make(chan struct{}),
 		leaving:  make(chan struct{}),
 	}
 }
@@ -110,8 +110,6 @@ func (c *connection) ServeCall(ctx context.Context, r *rpc.Request) (any, error)
 	if h == nil {
 		return nil, rpc.UnknownMethod(r.Method)
 	}
-	c.running.begin()
-	defer c.running.end()
 	return h(ctx, r)
 }
 

@@ -5,17 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/stdcrew/stdcrew/rpc"
 )
 
-const (
-	answerWait = 5 * time.Millisecond   // for the way of an answer from its handler to the connection
-	closeWait  = 100 * time.Millisecond // for goroutines that a deaf handler, or a stream that cannot be closed, may hold
-)
+// closeWait is for goroutines that a stream holds which cannot be closed.
+const closeWait = 100 * time.Millisecond
 
 // stay waits for the end, and sees to it that the handlers know of it and have their grace.
 func (c *connection) stay(ctx context.Context) error {
@@ -30,20 +26,20 @@ func (c *connection) stay(ctx context.Context) error {
 		err, reason = ctx.Err(), "told to end"
 	}
 	c.options.Log.Info("ending", "reason", reason)
-	c.peer.Goodbye(reason, true)
-	c.settle()
+	c.settle(c.peer.Goodbye(reason, true))
 	return err
 }
 
-// settle waits for the handlers and until what they answered is written, at most for the grace.
-func (c *connection) settle() {
+// settle waits for Start and the handlers and until what they answered is written, at most for the grace.
+func (c *connection) settle(answered <-chan struct{}) {
 	grace, cancel := context.WithTimeout(context.Background(), c.options.ExitGrace)
 	defer cancel()
-	select {
-	case <-c.running.over():
-		<-time.After(min(answerWait, c.options.ExitGrace))
-	case <-grace.Done():
-		c.options.Log.Warn("leaving handlers behind", "reason", "their grace is over")
+	for _, over := range []<-chan struct{}{c.loaded, answered} {
+		select {
+		case <-over:
+		case <-grace.Done():
+			c.options.Log.Warn("leaving handlers behind", "reason", "their grace is over")
+		}
 	}
 	c.flush(grace)
 }
@@ -57,7 +53,7 @@ func (c *connection) flush(ctx context.Context) {
 func (c *connection) close() {
 	_ = c.stream.Close() // nobody is left to be told
 	closed := make(chan struct{})
-	go func() { // ends with the last Read, and the last handler on a goroutine that reads
+	go func() { // ends with the last Read and Write
 		defer close(closed)
 		<-c.greeted
 		if c.peer != nil {
@@ -83,29 +79,4 @@ func whyEnded(err error) error {
 	default:
 		return fmt.Errorf("the connection to the host broke: %w", err)
 	}
-}
-
-// running counts the handlers under way, so that their end can be awaited, once.
-type running struct {
-	n       atomic.Int64
-	awaited atomic.Bool
-	once    sync.Once
-	idle    chan struct{} // closed when over has been called and none is left
-}
-
-func (r *running) begin() { r.n.Add(1) }
-
-func (r *running) end() {
-	if r.n.Add(-1) == 0 && r.awaited.Load() {
-		r.once.Do(func() { close(r.idle) })
-	}
-}
-
-// over returns a channel that is closed when no handler is left.
-func (r *running) over() <-chan struct{} {
-	r.awaited.Store(true)
-	if r.n.Load() == 0 {
-		r.once.Do(func() { close(r.idle) })
-	}
-	return r.idle
 }

@@ -252,6 +252,7 @@ func TestCancelReachesHandler(t *testing.T) {
 		time.AfterFunc(time.Minute, cancel)
 		require.ErrorIs(t, s.host.Call(ctx, "wait", nil, nil, rpc.CallOptions{}), context.Canceled)
 		require.ErrorIs(t, <-ended, context.Canceled)
+		synctest.Wait() // until it has answered, its place is taken
 
 		err := s.host.Call(t.Context(), "wait", nil, nil, rpc.CallOptions{Budget: time.Minute})
 		var remote *Error

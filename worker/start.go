@@ -21,7 +21,9 @@ func (c *connection) start(ctx context.Context) error {
 	if c.problem != nil {
 		return c.cannotStart(c.problem)
 	}
-	if c.options.Start != nil {
+	if c.options.Start == nil {
+		close(c.loaded)
+	} else {
 		loaded, err := c.load(ctx)
 		if err != nil {
 			return c.cannotStart(err)
@@ -41,9 +43,8 @@ func (c *connection) load(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	result := make(chan error, 1)
-	c.running.begin()
 	go func() { // ends with Start, which is waited for as handlers are
-		defer c.running.end()
+		defer close(c.loaded)
 		result <- guard(ctx, c.options.Start)
 	}()
 	tick := time.NewTicker(startingEvery)
