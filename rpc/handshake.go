@@ -139,6 +139,9 @@ func (p *Peer) becomeReady(body []byte) error {
 	if p.end.err != nil {
 		return p.end.err // given up meanwhile
 	}
+	if p.out.broken {
+		return errors.New("the worker is ready, but does not read its input")
+	}
 	if len(m.Methods) > 0 {
 		p.hello.Methods = m.Methods
 	}

@@ -172,6 +172,9 @@ func (p *Peer) writeFailed(err error, left int) {
 	o.claimed -= uint64(left)
 	o.gate = false
 	o.abandon()
+	if p.host && p.phase != open {
+		return // why the worker does not read, such as an init_error, may still be read
+	}
 	p.lose(err)
 	if !p.hold {
 		freed := p.abort(p.end.err)
