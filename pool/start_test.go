@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,37 +174,39 @@ func TestStartTimeoutSaysWhatTheWorkerSaid(t *testing.T) {
 	})
 }
 
-// TestRungsAreNotSkipped: a goodbye at the very moment when the rung's time is over leads to one next rung, not two.
+// TestRungsAreNotSkipped: a rung's time that is over at the very moment when the pool asks for the next one leads to one step, not two.
 func TestRungsAreNotSkipped(t *testing.T) {
-	for range 20 {
-		inBubble(t, func(t *testing.T) {
-			c := newCrewOf(t, Options{StopGrace: time.Second, CloseGrace: time.Minute}, func(int) process.Func {
-				return func(m *process.Memory) int {
-					fmt.Fprintln(m.Stdout, `{"hello":1}`+"\n"+`{"ready":true}`)
-					buffer := make([]byte, 1000)
-					for n := 0; n >= 0; {
-						var err error
-						if n, err = m.Stdin.Read(buffer); err != nil {
-							time.Sleep(time.Second)
-							return 0
-						}
-						if strings.Contains(string(buffer[:n]), "shutdown") {
-							time.Sleep(time.Second)
-							fmt.Fprintln(m.Stdout, `{"goodbye":"x"}`)
-						}
-					}
-					return 0
-				}
-			})
-			c.Pool.mu.Lock()
-			c.wanted = true
-			c.Pool.mu.Unlock()
-			c.replan()
-			time.Sleep(time.Second)
-			require.NoError(t, c.Stop(t.Context()))
-			require.Zero(t, c.proc(0).Report().Signal)
-		})
-	}
+	p, err := New(Options{Max: 1, Start: noStart})
+	require.NoError(t, err)
+	w := readyWorker(p, 1)
+	w.slot.machine.state = StateStopping
+	w.at, w.target, w.alarm = 0, 1, alarmRung
+	w.onAlarm()
+	require.Equal(t, 1, w.target)
+	w.at, w.alarm = 1, alarmRung
+	w.onAlarm()
+	require.Equal(t, 2, w.target)
+}
+
+// broken is a dialect whose connections end with an error of the stream.
+type broken struct{ jsonLines }
+
+type brokenConn struct{ Conn }
+
+func (d broken) Connect(ctx context.Context, s Stream, o ConnOptions) (Conn, error) {
+	conn, err := d.jsonLines.Connect(ctx, s, o)
+	return brokenConn{conn}, err
+}
+
+func (brokenConn) Err() error { return syscall.EPIPE }
+
+func TestLostConnection(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCrew(t, Options{Dialect: broken{}}, program{handle: func(v *visit) (any, error) { return nil, v.Stdout.Close() }})
+		err := c.echo(t.Context(), "")
+		require.ErrorIs(t, err, syscall.EPIPE)
+		require.ErrorContains(t, err, "connection lost, still running")
+	})
 }
 
 // TestNonsenseOnTheLadder: it does not stop the climb.

@@ -139,9 +139,9 @@ func (p *Pool) withdraw(w *worker) {
 	w.poke()
 }
 
-// end sets the rung of the ladder that the worker is to be on, or beyond.
+// end sets the rung of the ladder that the worker is to be on.
 func (w *worker) end(rung int, why process.Killer) {
-	w.target = max(w.target, rung)
+	w.target = rung
 	w.blame(why)
 	w.poke()
 }

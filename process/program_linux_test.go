@@ -142,7 +142,7 @@ func playIgnoring(args []string) int {
 		}
 	}
 	for n := syscall.Signal(1); n < signalLimit; n++ {
-		if signal.Ignored(n) {
+		if signal.Ignored(n) && reservedByLibc&(1<<(n-1)) == 0 {
 			fmt.Println("ignored", int(n))
 		}
 	}

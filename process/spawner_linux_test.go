@@ -153,6 +153,18 @@ func masks(t *testing.T, prefix string, args ...string) string {
 	return string(all)
 }
 
+// reservedByLibc is the signals 32 to 34. The C library keeps them for itself; its posix_spawn, which make uses, has them ignored in whatever it
+// starts, and Go programs cannot change that.
+const reservedByLibc = 7 << 31
+
+// mask reads a set of signals, without those that are the C library's own.
+func mask(t *testing.T, line, format string) (set uint64) {
+	t.Helper()
+	_, err := fmt.Sscanf(line, format, &set)
+	require.NoError(t, err, line)
+	return set &^ reservedByLibc
+}
+
 func TestL5_10_P46_IgnoredSignalsAreDefaultInTheChild(t *testing.T) {
 	const hupAndInt = 1<<(unix.SIGHUP-1) | 1<<(unix.SIGINT-1)
 	check := func(t *testing.T, out string, ignored ...int) {
@@ -160,12 +172,9 @@ func TestL5_10_P46_IgnoredSignalsAreDefaultInTheChild(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(out), "\n")
 		require.Len(t, lines, 3+len(ignored), out)
 		for _, child := range lines[:2] {
-			require.Equal(t, "SigIgn:\t0000000000000000", child, "a child ignores signals")
+			require.Zero(t, mask(t, child, "SigIgn:\t%x"), "a child ignores signals: %s", child)
 		}
-		var mask int
-		_, err := fmt.Sscanf(lines[2], "own SigIgn:\t%x", &mask)
-		require.NoError(t, err)
-		require.Equal(t, hupAndInt, mask&hupAndInt, "the host still ignores them")
+		require.EqualValues(t, hupAndInt, mask(t, lines[2], "own SigIgn:\t%x")&hupAndInt, "the host still ignores them")
 		for i, n := range ignored {
 			require.Equal(t, fmt.Sprint("ignored ", n), lines[3+i])
 		}

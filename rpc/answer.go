@@ -87,6 +87,7 @@ func (p *Peer) invoke(in *incoming) (result any, failure *RemoteError) {
 func remote(err error) *RemoteError {
 	if e := (*RemoteError)(nil); errors.As(err, &e) && e != nil {
 		copied := *e
+		copied.NotRun, copied.passedOn = e.NotRun && !e.passedOn, false
 		if copied.Code == "" {
 			copied.Code = CodeError
 		}

@@ -312,5 +312,6 @@ func (c *call) remoteError() error {
 		return &RemoteError{Code: CodeBadReply, Message: "malformed error message: " + err.Error()}
 	}
 	e.NotRun = c.flags&framing.NotRun != 0
+	e.passedOn = e.NotRun
 	return e
 }

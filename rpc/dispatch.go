@@ -47,7 +47,7 @@ func (p *Peer) wants(h framing.Header) (bool, error) {
 		return c != nil && !c.left, nil
 	case typeCall:
 		taken := len(p.serving.running) + p.parts.Taken(typeCall)
-		return p.handler != nil && taken < p.capacity, p.newID(h.ID)
+		return p.handler != nil && taken < p.places, p.newID(h.ID)
 	}
 	return false, nil
 }

@@ -306,7 +306,7 @@ func TestP36_CloseEndsEverything(t *testing.T) {
 		require.Equal(t, rpc.ErrClosed, host.Err())
 		require.NoError(t, w.s.Close())
 	}
-	bubbles(t, busy) // which fail if a goroutine is left
+	bubbles(t, busy)                     // which fail if a goroutine is left
 	before := runtime.NumGoroutine() + 1 // Eventually's own
 	for range 10 {
 		eachMode(t, busy)

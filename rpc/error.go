@@ -52,6 +52,9 @@ type RemoteError struct {
 	Data    msgpack.RawMessage `msgpack:"data,omitempty"`  // one MessagePack value, or empty
 	Stack   string             `msgpack:"stack,omitempty"` // of a handler that panicked
 	NotRun  bool               `msgpack:"-"`               // the handler was certainly not entered
+
+	// passedOn says that NotRun is about a call which a handler made: if it returns the error, its own call has run all the same.
+	passedOn bool
 }
 
 func (e *RemoteError) Error() string {

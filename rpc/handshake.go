@@ -159,6 +159,7 @@ func (p *Peer) accept(h Hello) error {
 	p.hello = h
 	p.outFrame, p.outLimit = h.MaxFrame, h.MaxMessage
 	p.capacity = agree(h.InFlight, p.welcome.InFlight)
+	p.places = max(p.capacity, hostPlaces)
 	p.mu.Lock()
 	p.phase = awaitReady
 	p.mu.Unlock()
@@ -254,6 +255,7 @@ func (p *Peer) welcomed(body []byte) error {
 	p.welcome = w
 	p.outFrame, p.outLimit = w.MaxFrame, w.MaxMessage
 	p.capacity = agree(p.hello.InFlight, w.InFlight)
+	p.places = p.capacity
 	p.inline = p.capacity == 1
 	p.phase = open
 	return nil

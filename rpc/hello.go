@@ -51,6 +51,7 @@ const (
 	maxMethods    = 1024
 	maxMethodName = 255
 	maxInFlight   = 1 << 16 // per connection
+	hostPlaces    = 64      // calls of a worker that a host runs at a time, at least: handlers that have been given up may have left some behind
 )
 
 func (h *Hello) setDefaults() {

@@ -30,6 +30,7 @@ type Peer struct {
 	welcome  Welcome
 	inline   bool // one call at a time, on the goroutine that reads
 	capacity int
+	places   int // calls of the other side that run here at a time
 	methods  methods
 	outFrame int // what the other side takes, in bytes
 	outLimit int

@@ -141,8 +141,8 @@ func (p *Peer) refuse(m framing.Message) *RemoteError {
 		return &RemoteError{Code: CodeUnknownMethod, Message: "this side takes no calls"}
 	case m.Dropped && m.Size > p.inLimit():
 		return &RemoteError{Code: CodeTooLarge, Message: oversize(m.Size)}
-	case m.Dropped, len(s.running) >= p.capacity:
-		return &RemoteError{Code: CodeOverloaded, Message: fmt.Sprintf("more than %d calls at a time", p.capacity)}
+	case m.Dropped, len(s.running) >= p.places:
+		return &RemoteError{Code: CodeOverloaded, Message: fmt.Sprintf("more than %d calls at a time", p.places)}
 	}
 	return nil
 }
@@ -209,7 +209,7 @@ func (p *Peer) handOver() {
 func (p *Peer) enqueue(in *incoming) {
 	s := &p.serving
 	if s.work == nil {
-		s.work = make(chan *incoming, p.capacity)
+		s.work = make(chan *incoming, p.places)
 	}
 	s.work <- in
 	if s.idle > 0 {

@@ -164,6 +164,63 @@ func TestHandlerCallsTheHost(t *testing.T) {
 	})
 }
 
+// P15: a handler that returns the error of a call which it made has run, whatever that error says of the other call.
+func TestP15_NotRunIsNotPassedOn(t *testing.T) {
+	eachMode(t, func(t *testing.T, ends makeEnds) {
+		p := connect(t, ends, setup{handler: func(_ context.Context, r *rpc.Request) (any, error) {
+			return nil, rpc.UnknownMethod(r.Method)
+		}})
+		refused := p.host.Call(t.Context(), "other", nil, nil, rpc.CallOptions{})
+		require.True(t, remote(t, refused).NotRun)
+
+		_, w, _ := announceWire(t, ends, serving(1, rpc.HandlerFunc(func(context.Context, *rpc.Request) (any, error) {
+			return nil, fmt.Errorf("it did something, then: %w", refused)
+		})))
+		w.send(call, 0, 2, callBody(t, "m", nil))
+		code, notRun := answer(t, w.next())
+		require.Equal(t, rpc.CodeUnknownMethod, code)
+		require.False(t, notRun)
+	})
+}
+
+// Calls to the host which canceled handlers have left behind do not take the places of those that come after them.
+func TestAbandonedCallsToTheHostDoNotOverload(t *testing.T) {
+	eachMode(t, func(t *testing.T, ends makeEnds) {
+		entered, leave := make(chan struct{}), make(chan struct{})
+		var p *pair
+		set := make(chan struct{})
+		p = connect(t, ends, setup{
+			handler: func(ctx context.Context, r *rpc.Request) (any, error) {
+				<-set
+				return nil, p.worker.Call(ctx, r.Method, nil, nil, rpc.CallOptions{})
+			},
+			host: rpc.HostOptions{Handler: rpc.HandlerFunc(func(ctx context.Context, r *rpc.Request) (any, error) {
+				if r.Method == "slow" {
+					close(entered)
+					<-leave // it does not look at its context
+				}
+				return nil, nil
+			})},
+		})
+		close(set)
+		ctx, cancelCall := context.WithCancel(t.Context())
+		slow := background(ctx, p.host, "slow", nil)
+		<-entered
+		cancelCall()
+		require.ErrorIs(t, (<-slow).err, context.Canceled)
+		for {
+			err := p.host.Call(t.Context(), "quick", nil, nil, rpc.CallOptions{})
+			var early *rpc.RemoteError
+			if errors.As(err, &early) && early.NotRun { // the canceled handler has not returned yet
+				continue
+			}
+			require.NoError(t, err)
+			break
+		}
+		close(leave)
+	})
+}
+
 func TestHostWithoutHandlerRefuses(t *testing.T) {
 	eachMode(t, func(t *testing.T, ends makeEnds) {
 		host, w, _ := connectWire(t, ends, 1, rpc.HostOptions{})
