@@ -60,7 +60,7 @@ func TestLargeMessagesBothWays(t *testing.T) {
 
 // After the idle time no process is left; the next call is served by a new one.
 func TestL2_11_IdleWorkersGoAndComeBack(t *testing.T) {
-	b := newBroker(t, "echo", broker.PoolOptions{Max: 2, IdleTimeout: 50 * time.Millisecond})
+	b := newBroker(t, "echo", broker.PoolOptions{Max: 1, IdleTimeout: 50 * time.Millisecond})
 	require.NoError(t, b.Call(t.Context(), "echo.echo", 1, nil))
 	first := b.Snapshot().Pools["echo"].Workers[0].PID
 	require.True(t, eventually(func() bool { return gone(first) }), "worker %d is still there", first)
