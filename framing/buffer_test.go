@@ -72,16 +72,16 @@ func TestPayloadsStayUntilSpace(t *testing.T) {
 
 func TestLengthOverTheLimit(t *testing.T) {
 	in := framing.NewBuffer(2000)
-	in.Filled(copy(in.Space(), framing.Header{Type: 0x10, Length: 2001, ID: 2}.Append(nil)))
+	in.Filled(copy(in.Space(), framing.Header{Type: 0x10, Length: 1 << 30, ID: 2}.Append(nil)))
 	for range 2 { // the error stays
 		_, _, ok, err := in.Next()
 		require.False(t, ok)
 		var bad *framing.HeaderError
 		require.ErrorAs(t, err, &bad)
-		require.ErrorContains(t, err, "length 2001 is over the limit of 2000")
+		require.ErrorContains(t, err, "length 1073741824 is over the limit of 2000")
 		require.Less(t, len(in.Space()), 10<<10, "memory for the length that was claimed")
 	}
-	in.SetMaxFrame(2001)
+	in.SetMaxFrame(1 << 30)
 	_, _, ok, err := in.Next()
 	require.False(t, ok)
 	require.NoError(t, err, "with the limit raised more bytes are awaited")
@@ -119,6 +119,17 @@ func TestBufferGrowsAndShrinks(t *testing.T) {
 	require.Equal(t, big, len(payload))
 	in.Shrink()
 	require.Equal(t, 4<<10, len(in.Space()))
+}
+
+// The room is for the whole frame also where others stand before it.
+func TestRoomForTheRestOfAFrame(t *testing.T) {
+	in, small := framing.NewBuffer(framing.DefaultFrame), framing.Header{Type: 0x12, Length: 2000, ID: 2}.Append(nil)
+	b := append(append(small, make([]byte, 2000)...), framing.Header{Type: 0x12, Length: 3000, ID: 4}.Append(nil)...)
+	in.Filled(copy(in.Space(), b))
+	_, _, ok, err := in.Next()
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.GreaterOrEqual(t, len(in.Space()), 3000)
 }
 
 // A stream that always has more than was asked for is read in larger pieces, up to what a pipe holds.

@@ -85,7 +85,7 @@ func (p *Peer) invoke(in *incoming) (result any, failure *RemoteError) {
 
 // remote makes an error that can be sent of any error.
 func remote(err error) *RemoteError {
-	if e := (*RemoteError)(nil); errors.As(err, &e) && e != nil {
+	if e := (*RemoteError)(nil); errors.As(err, &e) {
 		copied := *e
 		copied.NotRun, copied.passedOn = e.NotRun && !e.passedOn, false
 		if copied.Code == "" {

@@ -3,6 +3,7 @@ package rpc_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -345,6 +346,33 @@ func TestErrorInPlaceOfTheRestOfAReply(t *testing.T) {
 		w.send(failed, 0, id, encoded(t, map[string]any{"code": "gone", "message": "halfway"}))
 		require.Equal(t, &rpc.RemoteError{Code: "gone", Message: "halfway"}, remote(t, (<-done).err))
 	})
+}
+
+// Replies and errors that were begun, and never completed, are forgotten with their call.
+func TestP11_HalfAnswersAreForgotten(t *testing.T) {
+	eachMode(t, func(t *testing.T, ends makeEnds) {
+		host, w, _ := connectWire(t, ends, 1, rpc.HostOptions{})
+		before := heap()
+		for i := range 60 {
+			done := background(t.Context(), host, "m", nil)
+			id := w.expect(call).ID
+			begun, complete := uint8(reply), uint8(failed)
+			if i%2 == 0 {
+				begun, complete = failed, reply
+			}
+			w.send(begun, framing.More, id, []byte{0, 0x10, 0, 0, 'x'}) // of 1 MiB
+			w.send(complete, 0, id, []byte{0x80})
+			<-done
+		}
+		require.Less(t, heap(), before+20<<20)
+	})
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }
 
 // What a caller left behind is never written to: its reply belongs to it alone.

@@ -133,9 +133,9 @@ func TestCallsBeforeTheEndOfInputAreAnswered(t *testing.T) {
 	})
 }
 
-// A handler may call the host, and its answer is read though the handler has the only place.
+// A handler may call the host, and its answer is read though the handler has the only place; without waiting for the sweeper.
 func TestHandlerCallsTheHost(t *testing.T) {
-	bothInFlights(t, func(t *testing.T, ends makeEnds, inFlight int) {
+	test := func(t *testing.T, ends makeEnds, inFlight int) (elapsed time.Duration) {
 		var p *pair
 		ready := make(chan struct{})
 		p = connect(t, ends, setup{
@@ -156,12 +156,16 @@ func TestHandlerCallsTheHost(t *testing.T) {
 			})},
 		})
 		close(ready)
+		began := time.Now()
 		for range 30 {
 			var n int
 			require.NoError(t, p.host.Call(t.Context(), "ask", nil, &n, rpc.CallOptions{}))
 			require.Equal(t, 41, n)
 		}
-	})
+		return time.Since(began)
+	}
+	bothInFlights(t, func(t *testing.T, ends makeEnds, inFlight int) { test(t, ends, inFlight) })
+	bubbles(t, func(t *testing.T, ends makeEnds) { require.Zero(t, test(t, ends, 1)) })
 }
 
 // P15: a handler that returns the error of a call which it made has run, whatever that error says of the other call.
@@ -422,14 +426,16 @@ func TestCallsInPartsTakePlaces(t *testing.T) {
 		body := callBody(t, "m", make([]byte, 2000))
 		parts := [][]byte{append([]byte{0, 0, 0, 0}, body[:900]...), body[900:1800], body[1800:]}
 		putUint32(parts[0], uint32(len(body)))
-		for i, b := range parts {
+		for _, b := range parts[:2] {
 			for id := uint64(2); id <= 8; id += 2 {
-				w.send(call, map[bool]framing.Flags{true: framing.More}[i < 2], id, b)
+				w.send(call, framing.More, id, b)
 			}
 		}
-		for range 4 {
+		for id := uint64(2); id <= 8; id += 2 { // each is answered before the next one is complete
+			w.send(call, 0, id, parts[2])
 			m := w.next()
-			if m.ID <= 4 {
+			require.Equal(t, id, m.ID)
+			if id <= 4 {
 				require.Equal(t, reply, int(m.Type))
 				continue
 			}
@@ -444,6 +450,37 @@ func TestCallsInPartsTakePlaces(t *testing.T) {
 		w.send(call, 0, 20, make([]byte, 192))
 		code, notRun := answer(t, w.next())
 		require.Equal(t, rpc.CodeTooLarge, code)
+		require.True(t, notRun)
+	})
+}
+
+// Who answers at length does not keep the place of the next call.
+func TestLargeAnswersDoNotHoldHandlersUp(t *testing.T) {
+	bothInFlights(t, func(t *testing.T, ends makeEnds, inFlight int) {
+		entered := make(chan string, 10)
+		_, w, _ := announceWire(t, ends, serving(inFlight, rpc.HandlerFunc(func(_ context.Context, r *rpc.Request) (any, error) {
+			entered <- r.Method
+			return make([]byte, 2<<20), nil
+		})))
+		for id := uint64(2); id <= 6; id += 2 {
+			w.send(call, 0, id, callBody(t, "large", nil))
+			<-entered // the answers before it are not read
+		}
+		w.send(ping, 0, 0, []byte("1"))
+		w.expect(pong)
+		for range 3 {
+			require.Equal(t, reply, int(w.next().Type))
+		}
+	})
+}
+
+func TestAbortedPeerRefusesCalls(t *testing.T) {
+	eachMode(t, func(t *testing.T, ends makeEnds) {
+		worker, w, _ := announceWire(t, ends, serving(1, newGate()))
+		worker.Abort(errGone)
+		w.send(call, 0, 2, callBody(t, "m", nil))
+		code, notRun := answer(t, w.next())
+		require.Equal(t, rpc.CodeShuttingDown, code)
 		require.True(t, notRun)
 	})
 }

@@ -137,6 +137,73 @@ func TestP15_AbortWithdrawsWhatIsQueued(t *testing.T) {
 	})
 }
 
+// meddler does something in the middle of a write.
+type meddler struct {
+	fullStream
+	meddle func()
+}
+
+type fullStream interface {
+	stream
+	rpc.TryWriter
+	rpc.Interrupter
+}
+
+func (m *meddler) TryWrite(p []byte) (int, error) {
+	if f := m.meddle; f != nil {
+		m.meddle = nil
+		f()
+	}
+	return m.fullStream.TryWrite(p)
+}
+
+// NotSent holds also where the connection is given up while the caller itself writes the parts of a large call.
+func TestP15_LargeCallStopsBetweenTwoFrames(t *testing.T) {
+	eachMode(t, func(t *testing.T, ends makeEnds) {
+		for name, meddle := range map[string]func(*rpc.Peer){
+			"abort":       func(p *rpc.Peer) { p.Abort(errGone) },
+			"close write": func(p *rpc.Peer) { go func() { _ = p.CloseWrite(context.Background()) }() },
+		} {
+			m := new(meddler)
+			host, w, freed := connectWire(t, func(t testing.TB) (hostEnd, workerEnd stream) {
+				hostEnd, workerEnd = ends(t)
+				if full, ok := hostEnd.(fullStream); ok {
+					m.fullStream, hostEnd = full, m
+				}
+				return hostEnd, workerEnd
+			}, 1, rpc.HostOptions{})
+			if m.fullStream == nil {
+				return // there a goroutine writes
+			}
+			complete := make(chan bool, 1)
+			go func() { // ends with the stream
+				seen := false
+				for m, err := w.read(); err == nil; m, err = w.read() {
+					seen = seen || m.Type == call
+				}
+				complete <- seen
+			}()
+			m.meddle = func() { meddle(host) }
+			done := background(t.Context(), host, "large", make([]byte, 1<<20))
+			if name == "abort" {
+				d, cause := delivery(t, (<-done).err)
+				require.Equal(t, rpc.NotSent, d)
+				require.Equal(t, errGone, cause)
+				require.NoError(t, host.CloseWrite(t.Context()))
+				require.False(t, <-complete)
+			} else if !<-complete { // it may have been faster
+				host.Drain(errGone)
+				d, cause := delivery(t, (<-done).err)
+				require.Equal(t, rpc.NotSent, d)
+				require.Equal(t, errGone, cause)
+			} else {
+				host.Drain(errGone)
+			}
+			<-freed
+		}
+	})
+}
+
 // More than 4 MiB do not pile up behind a worker that does not read, and those who wait for room leave when they want to.
 func TestP6_PendingOutputIsBounded(t *testing.T) {
 	eachMode(t, func(t *testing.T, ends makeEnds) {
@@ -205,6 +272,7 @@ func TestLargeMessagesDoNotStarveSmallOnes(t *testing.T) {
 			w.send(call, flags, 2, body[:n])
 			body = body[n:]
 		}
+		w.begin() // the large reply is under way
 		w.send(call, 0, 4, callBody(t, "echo", "small"))
 		require.EqualValues(t, 4, w.expect(reply).ID, "before the large reply is complete")
 		m := w.expect(reply)

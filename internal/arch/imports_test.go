@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -94,9 +93,6 @@ func TestTableComplains(t *testing.T) {
 
 // A worker program carries nothing that could start a process, on any system, through whatever it imports.
 func TestWorkerLinksNoProcesses(t *testing.T) {
-	if sdk, _ := filepath.Glob(filepath.Join(root, "worker", "*.go")); len(sdk) == 0 {
-		t.Skip("package worker has no files")
-	}
 	for _, system := range []string{"linux", "darwin", "windows"} {
 		t.Run(system, func(t *testing.T) {
 			list := exec.Command("go", "list", "-deps", "./worker")
