@@ -245,15 +245,23 @@ func noStart(process.Command, process.Options) (*process.Process, error) {
 	return nil, errors.New("no process in this test")
 }
 
-// readyWorker makes a pool's first slot ready, without a process, a connection or a goroutine.
+// readyWorker makes a pool's first slot ready, without a process or a goroutine.
 func readyWorker(p *Pool, places int) *worker {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.slots[0]
 	s.machine = machine{state: StateReady, gen: 1, facts: facts{connected: true}}
-	s.worker = &worker{pool: p, slot: s, gen: 1, places: places, open: true, wake: make(chan struct{}, 1)}
+	s.worker = &worker{pool: p, slot: s, gen: 1, places: places, open: true, wake: make(chan struct{}, 1), conn: lasting{done: make(chan struct{})}}
 	p.ready.grow(places)
 	p.ready.put(s.worker)
 	p.census = p.count()
 	return s.worker
 }
+
+// lasting is a connection of which only the end matters.
+type lasting struct {
+	Conn
+	done chan struct{}
+}
+
+func (l lasting) Done() <-chan struct{} { return l.done }

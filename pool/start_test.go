@@ -235,3 +235,33 @@ func TestNonsenseOnTheLadder(t *testing.T) {
 		require.LessOrEqual(t, time.Since(start), defaultCloseGrace+defaultKillGrace)
 	})
 }
+
+// A worker whose connection has ended gets no further calls, even before its own goroutine has noticed: a call that is repeated at once
+// must not get it again (P18).
+func TestP18_LostWorkerIsNotTaken(t *testing.T) {
+	for name, end := range map[string]func(p *Pool, w *worker){
+		"while it is free": func(*Pool, *worker) {},
+		"while it is in use, when the place is given back": func(p *Pool, w *worker) {
+			got, err := p.take(t.Context(), false)
+			require.NoError(t, err)
+			require.Same(t, w, got)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := New(Options{Max: 1, Queue: -1, Start: noStart})
+			require.NoError(t, err)
+			w := readyWorker(p, 1)
+			end(p, w)
+			close(w.conn.(lasting).done)
+			if w.inFlight > 0 {
+				w.freed()
+				require.Zero(t, w.inFlight)
+				require.Nil(t, p.ready.best())
+			}
+			_, err = p.take(t.Context(), true)
+			require.ErrorIs(t, err, ErrQueueFull)
+			require.Nil(t, p.ready.best())
+			require.Equal(t, census{leaving: 1}, p.census)
+		})
+	}
+}

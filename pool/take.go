@@ -12,7 +12,7 @@ import (
 // A caller never overtakes those that wait: as long as somebody waits, no place is free. Who frees a place gives it to the first of them.
 func (p *Pool) take(ctx context.Context, retried bool) (*worker, error) {
 	p.mu.Lock()
-	if w := p.ready.best(); w != nil && p.phase == phaseOpen {
+	if w := p.free(); w != nil && p.phase == phaseOpen {
 		p.occupy(w)
 		p.mu.Unlock()
 		return w, nil
@@ -30,6 +30,27 @@ func (p *Pool) take(ctx context.Context, retried bool) (*worker, error) {
 	return p.wait(ctx, waiting)
 }
 
+// free is the worker that a call should go to; nil if none has a place. A worker whose connection has ended is out of the crew from here on,
+// even if its own goroutine has not noticed yet: a call that is repeated at once would get it again and again.
+func (p *Pool) free() *worker {
+	w := p.ready.best()
+	for w != nil && w.isLost() {
+		p.withdraw(w)
+		w = p.ready.best()
+	}
+	return w
+}
+
+// isLost says that the connection takes no further calls.
+func (w *worker) isLost() bool {
+	select {
+	case <-w.conn.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *Pool) occupy(w *worker) {
 	w.inFlight++
 	p.ready.put(w)
@@ -41,7 +62,7 @@ func (p *Pool) join(retried bool) (*worker, *waiter, error) {
 	if err := p.refusal(retried); err != nil {
 		return nil, nil, err
 	}
-	if w := p.ready.best(); w != nil {
+	if w := p.free(); w != nil {
 		p.occupy(w)
 		return w, nil, nil
 	}
@@ -150,6 +171,9 @@ func classOfWait(ctx context.Context, err error) Class {
 func (w *worker) freed() {
 	p := w.pool
 	p.mu.Lock()
+	if w.open && w.isLost() {
+		p.withdraw(w)
+	}
 	if !w.open {
 		p.freedClosed(w)
 		p.mu.Unlock()

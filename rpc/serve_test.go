@@ -454,23 +454,22 @@ func TestCallsInPartsTakePlaces(t *testing.T) {
 	})
 }
 
-// Who answers at length does not keep the place of the next call.
-func TestLargeAnswersDoNotHoldHandlersUp(t *testing.T) {
+// Who answers at length keeps neither the next call nor a ping from being answered.
+func TestLargeAnswersDoNotHoldOthersUp(t *testing.T) {
 	bothInFlights(t, func(t *testing.T, ends makeEnds, inFlight int) {
-		entered := make(chan string, 10)
 		_, w, _ := announceWire(t, ends, serving(inFlight, rpc.HandlerFunc(func(_ context.Context, r *rpc.Request) (any, error) {
-			entered <- r.Method
-			return make([]byte, 2<<20), nil
+			return make([]byte, map[string]int{"large": 3 << 20}[r.Method]), nil
 		})))
-		for id := uint64(2); id <= 6; id += 2 {
-			w.send(call, 0, id, callBody(t, "large", nil))
-			<-entered // the answers before it are not read
-		}
+		w.send(call, 0, 2, callBody(t, "large", nil))
+		w.begin() // its answer is under way
+		w.send(call, 0, 4, callBody(t, "small", nil))
 		w.send(ping, 0, 0, []byte("1"))
-		w.expect(pong)
-		for range 3 {
-			require.Equal(t, reply, int(w.next().Type))
-		}
+		first, second := w.next(), w.next()
+		require.ElementsMatch(t, []uint8{reply, pong}, []uint8{first.Type, second.Type})
+		require.EqualValues(t, 4, first.ID+second.ID)
+		m := w.expect(reply)
+		require.EqualValues(t, 2, m.ID)
+		require.Equal(t, 3<<20+5, m.Size)
 	})
 }
 

@@ -17,9 +17,10 @@ type killer struct {
 	kill  func(pid int) (bool, error)
 	fail  func(error) // a worker could not be killed
 
-	mu    sync.Mutex
-	files int // done since the last kill that was due
-	owed  int // kills that were due when no worker was ready
+	mu     sync.Mutex
+	files  int   // done since the last kill that was due
+	owed   int   // kills that were due when no worker was ready
+	struck []int // killed, while the broker has not noticed yet
 }
 
 // fileDone counts a file and kills when it is time. Any goroutine may call it.
@@ -60,11 +61,26 @@ func (k *killer) giveBack() {
 // killOne reports whether it killed a worker. Without one that is ready, or
 // when it dies just then, there is nothing to kill and no error.
 func (k *killer) killOne() (bool, error) {
-	pids := k.pids()
-	if len(pids) == 0 {
+	pid, ok := k.choose(k.pids())
+	if !ok {
 		return false, nil
 	}
-	return k.kill(pids[rand.IntN(len(pids))])
+	return k.kill(pid)
+}
+
+// choose picks a worker that has not been killed already: the broker lists a dead one
+// as ready until it notices.
+func (k *killer) choose(ready []int) (pid int, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.struck = slices.DeleteFunc(k.struck, func(pid int) bool { return !slices.Contains(ready, pid) })
+	ready = slices.DeleteFunc(slices.Clone(ready), func(pid int) bool { return slices.Contains(k.struck, pid) })
+	if len(ready) == 0 {
+		return 0, false
+	}
+	pid = ready[rand.IntN(len(ready))]
+	k.struck = append(k.struck, pid)
+	return pid, true
 }
 
 // killListed sends KILL to a process that listed still names once the process

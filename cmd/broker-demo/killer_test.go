@@ -11,16 +11,17 @@ import (
 
 func TestKillerKillsEveryNFiles(t *testing.T) {
 	var killed []int
+	ready := []int{11, 12, 13, 14}
 	k := &killer{
 		every: 3,
-		pids:  func() []int { return []int{11, 12} },
+		pids:  func() []int { return ready },
 		kill:  func(pid int) (bool, error) { killed = append(killed, pid); return true, nil },
 	}
 	for range 10 {
 		k.fileDone()
 	}
 	require.Len(t, killed, 3)
-	require.Subset(t, []int{11, 12}, killed)
+	require.Subset(t, ready, killed)
 }
 
 func TestKillerOwesWhatItCouldNotKill(t *testing.T) {
@@ -43,10 +44,31 @@ func TestKillerOwesWhatItCouldNotKill(t *testing.T) {
 	ready = []int{1}
 	k.fileDone()
 	require.Zero(t, killed)
-	ready = []int{2}
+	ready = []int{2, 3}
 	k.fileDone()
 	k.fileDone()
 	require.Equal(t, 2, killed, "one at a time, with the next files")
+}
+
+// A worker that was killed is listed as ready until the broker notices. Killing it again would count for nothing.
+func TestKillerKillsNobodyTwice(t *testing.T) {
+	var killed []int
+	ready := []int{11}
+	k := &killer{
+		every: 1,
+		pids:  func() []int { return ready },
+		kill:  func(pid int) (bool, error) { killed = append(killed, pid); return true, nil },
+	}
+	for range 3 {
+		k.fileDone()
+	}
+	require.Equal(t, []int{11}, killed)
+	ready = []int{12}
+	k.fileDone()
+	require.Equal(t, []int{11, 12}, killed)
+	ready = []int{11} // another process, of the same number
+	k.fileDone()
+	require.Equal(t, []int{11, 12, 11}, killed)
 }
 
 func TestKillerReportsFailuresOnce(t *testing.T) {
@@ -74,7 +96,7 @@ func TestKillerCountsFilesOfAllGoroutines(t *testing.T) {
 	killed := 0
 	k := &killer{
 		every: 5,
-		pids:  func() []int { return []int{1} },
+		pids:  func() []int { mu.Lock(); defer mu.Unlock(); return []int{killed} },
 		kill:  func(int) (bool, error) { mu.Lock(); defer mu.Unlock(); killed++; return true, nil },
 	}
 	var callers sync.WaitGroup
@@ -86,7 +108,10 @@ func TestKillerCountsFilesOfAllGoroutines(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	require.Equal(t, 100, killed)
+	for range 100 { // what was owed because two came at once
+		k.fileDone()
+	}
+	require.Equal(t, 120, killed)
 }
 
 // P33: a pid that is no longer a worker's is never signaled. Were it, this test would end itself.
