@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/stdcrew/stdcrew/process"
 )
@@ -22,8 +23,26 @@ func (w *worker) climb(rung int) {
 	if rung < len(w.pool.ladder)-1 {
 		w.setAlarm(alarmRung, r.Grace)
 	} else {
-		w.clearAlarm() // nothing comes after KILL but the exit
+		w.setAlarm(alarmKilled, unkilledFor) // nothing comes after KILL but the exit
 	}
+}
+
+// unkilledFor is how long the calls of a process that was killed wait for its exit. The system may keep it for longer: while it is in the middle
+// of what cannot be interrupted, such as reading from a disk that does not answer.
+const unkilledFor = time.Second
+
+var errUnkilled = errors.New("killed, and still not gone")
+
+// immortal fails the calls of a process that does not even end when it is killed. It is waited for all the same.
+func (w *worker) immortal() {
+	if w.conn != nil {
+		err := errUnkilled
+		if w.failing != nil {
+			err = fmt.Errorf("%w; %w", w.failing, err)
+		}
+		w.conn.Abort(err)
+	}
+	w.log().Error("process does not end although it was killed")
 }
 
 // nextRung: the present rung has had its time, unless the pool has asked for another already.
@@ -105,10 +124,14 @@ func (w *worker) bury() {
 
 // causeOf is what the calls cut short by the exit fail with.
 func (w *worker) causeOf(exit Exit) error {
-	if w.orders().abort {
+	switch {
+	case w.orders().abort:
 		return ErrClosed
+	case w.failing != nil:
+		return &failedError{err: w.failing, exit: exit}
+	default:
+		return exit
 	}
-	return exit
 }
 
 // awaitHandshake waits a little for a handshake that was under way at the exit: the worker may have said why it ends.
@@ -140,6 +163,7 @@ func (w *worker) exit() Exit {
 		Slot:       w.slot.index,
 		Generation: w.gen,
 		Calls:      w.calls.Load(),
+		Culprit:    w.culprit,
 		Report:     w.proc.Report(),
 	}
 }

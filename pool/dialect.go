@@ -32,24 +32,32 @@ type ConnOptions struct {
 	MaxMessage int  // bytes of a message that the pool takes; 0: the dialect's default
 	Log        *slog.Logger
 
-	// Freed is to be called exactly once for each Call, when its place on the worker is free again: the worker has answered, the call was
-	// never sent, or the connection has ended. That may be long after Call has returned.
-	Freed func()
+	// CancelGrace is how long the worker may take to answer a call whose caller has left; 0: no time. After that the call is stuck, as InFlight
+	// tells, and Stuck is to be called.
+	CancelGrace time.Duration
+	Stuck       func()
+	// WriteStall is how long the worker may leave unread what is being written to it, FrameStall how long it may stop in the middle of a
+	// message; negative: for ever. After that the connection ends with rpc.ErrWriteStall or rpc.ErrFrameStall.
+	WriteStall, FrameStall time.Duration
+
 	// Goodbye is to be called when the worker says that it takes no further calls.
 	Goodbye func(reason string)
 	// Starting is to be called when the worker says during the handshake that it is still loading.
 	Starting func(message string)
 }
 
-// Conn is what a pool asks of the connection to one worker. *rpc.Peer is one. Call, Ping and Done may be used by any goroutines at once,
+// Conn is what a pool asks of the connection to one worker. *rpc.Peer is one. Call, InFlight, Ping and Done may be used by any goroutines at once,
 // the rest is the pool's.
 //
 // A Call fails with an *rpc.RemoteError if the worker answered with an error, otherwise with an *rpc.CallError; any other error counts
 // as one whose delivery is unknown.
 type Conn interface {
 	// Call encodes args, sends the call, and decodes the answer into reply, which is a pointer, or nil to discard it. When ctx ends it
-	// returns at once.
+	// returns at once. o.Freed is to be called exactly once, when the call's place on the worker is free again: the worker has answered, the
+	// call was never sent, or the connection has ended. That may be long after Call has returned.
 	Call(ctx context.Context, method string, args, reply any, o rpc.CallOptions) error
+	// InFlight returns the calls whose places are not free.
+	InFlight() []rpc.InFlight
 	// Capacity is how many calls the worker takes at a time.
 	Capacity() int
 	// Ping returns when the worker has given a sign of life.
@@ -67,8 +75,8 @@ type Conn interface {
 	// Close closes the stream and waits for the connection's goroutines.
 	Close() error
 
-	// Done is closed when the worker's output has ended or makes no sense. Err then says why: io.EOF for an end between two messages, an
-	// *rpc.ProtocolError for nonsense.
+	// Done is closed when the worker's output has ended, makes no sense, or stalls. Err then says why: io.EOF for an end between two
+	// messages, an *rpc.ProtocolError for nonsense, rpc.ErrWriteStall and rpc.ErrFrameStall.
 	Done() <-chan struct{}
 	Err() error
 }

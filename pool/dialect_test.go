@@ -22,6 +22,7 @@ type job struct {
 	exit   func(code int)
 	print  func(text string) // to stdout, where it does not belong
 	leave  func()            // says goodbye
+	over   <-chan struct{}   // closed when the process has ended
 }
 
 type jobHandler func(job) (any, error)
@@ -44,7 +45,7 @@ var speakers = []speaker{
 				_ = json.Unmarshal(v.call.Args, &arg)
 				return handle(job{
 					method: v.call.Method, arg: arg, ctx: v.ctx,
-					exit: v.quit, print: v.print, leave: func() { v.say(jsonLine{Goodbye: "enough"}) },
+					exit: v.quit, print: v.print, leave: func() { v.say(jsonLine{Goodbye: "enough"}) }, over: v.over,
 				})
 			}}.run
 		},
@@ -78,7 +79,8 @@ func (s memoryStream) Close() error                { return errors.Join(s.m.Stdi
 
 // nativeWorker serves until its input ends, exit is called, or it is killed.
 func nativeWorker(m *process.Memory, inFlight int, handle jobHandler) int {
-	exit := make(chan int, 8)
+	exit, over := make(chan int, 8), make(chan struct{})
+	defer close(over)
 	var peer *rpc.Peer
 	serve := func(ctx context.Context, r *rpc.Request) (any, error) {
 		var arg string
@@ -87,7 +89,7 @@ func nativeWorker(m *process.Memory, inFlight int, handle jobHandler) int {
 			method: r.Method, arg: arg, ctx: ctx,
 			exit:  func(code int) { exit <- code },
 			print: func(text string) { _, _ = m.Stdout.Write([]byte(text)) },
-			leave: func() { peer.Goodbye("enough", false) },
+			leave: func() { peer.Goodbye("enough", false) }, over: over,
 		})
 	}
 	peer, err := rpc.Announce(context.Background(), memoryStream{m}, rpc.WorkerOptions{Hello: rpc.Hello{InFlight: inFlight}, Handler: rpc.HandlerFunc(serve)})

@@ -18,6 +18,7 @@ type Exit struct {
 	Slot       int
 	Generation uint64 // counts the processes of the slot
 	Calls      uint64 // that it had answered
+	Culprit    string // the method of the call that was canceled and did not end, for which it was stopped; empty: there was none
 	Report     process.Report
 }
 
@@ -27,10 +28,24 @@ func (e Exit) Error() string {
 	if e.Calls == 1 {
 		plural = ""
 	}
-	return fmt.Sprintf("%v, %d call%s", e.Report, e.Calls, plural)
+	text := fmt.Sprintf("%v, %d call%s", e.Report, e.Calls, plural)
+	if e.Culprit != "" {
+		text += fmt.Sprintf(", because a canceled call of %q did not end", e.Culprit)
+	}
+	return text
 }
 
 func (e Exit) stderrTail() string { return e.Report.StderrTail }
+
+// failedError is the cause of the calls of a worker that was killed for what it did.
+type failedError struct {
+	err  error
+	exit Exit
+}
+
+func (e *failedError) Error() string { return e.err.Error() + "; " + e.exit.Error() }
+
+func (e *failedError) Unwrap() []error { return []error{e.err, e.exit} }
 
 // bootError says why a process did not become ready.
 type bootError struct {

@@ -73,6 +73,7 @@ type jsonConn struct {
 
 // jsonCall has its place until it is taken out of the map.
 type jsonCall struct {
+	freed func()
 	ended chan jsonEnd // buffered; nil once it has been told
 }
 
@@ -137,7 +138,7 @@ func (c *jsonConn) handle(l jsonLine) {
 		delete(c.calls, l.ID)
 		c.mu.Unlock()
 		if call != nil {
-			c.o.Freed()
+			call.freed()
 			call.tell(jsonEnd{line: l})
 		}
 	}
@@ -164,7 +165,7 @@ func (c *jsonConn) write(l jsonLine) {
 func (c *jsonConn) Call(ctx context.Context, method string, args, reply any, o rpc.CallOptions) error {
 	encoded, err := json.Marshal(args)
 	if err != nil {
-		c.o.Freed()
+		o.Freed()
 		return &rpc.CallError{Delivery: rpc.NotSent, Err: fmt.Errorf("%w: %w", rpc.ErrEncode, err)}
 	}
 	ended := make(chan jsonEnd, 1)
@@ -172,12 +173,12 @@ func (c *jsonConn) Call(ctx context.Context, method string, args, reply any, o r
 	if c.refused != nil {
 		err := c.refused
 		c.mu.Unlock()
-		c.o.Freed()
+		o.Freed()
 		return &rpc.CallError{Delivery: rpc.NotSent, Err: err}
 	}
 	c.last++
 	id := c.last
-	c.calls[id] = &jsonCall{ended: ended}
+	c.calls[id] = &jsonCall{freed: o.Freed, ended: ended}
 	c.mu.Unlock()
 	c.write(jsonLine{ID: id, Method: method, Args: encoded, Attempt: o.Attempt})
 	select {
@@ -242,12 +243,19 @@ func (c *jsonConn) Drain(cause error) {
 	<-c.done // at the end of a dead process's output
 	c.Abort(cause)
 	c.mu.Lock()
-	left := len(c.calls)
-	clear(c.calls)
+	lost := c.calls
+	c.calls = make(map[int]*jsonCall)
 	c.mu.Unlock()
-	for range left {
-		c.o.Freed()
+	for _, call := range lost {
+		call.freed()
 	}
+}
+
+// InFlight tells how many there are, and no more: none of them is ever stuck.
+func (c *jsonConn) InFlight() []rpc.InFlight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return make([]rpc.InFlight, len(c.calls))
 }
 
 func (c *jsonConn) Close() error {

@@ -21,6 +21,7 @@ const (
 	alarmLost         // patience after the end of its output
 	alarmRetire       // RetireGrace
 	alarmRung         // the rung's grace
+	alarmKilled       // patience after KILL
 )
 
 // run is a worker's life, from the launch of its process until that has been reaped and all that belonged to it has ended.
@@ -133,23 +134,28 @@ func (w *worker) onLost() {
 	w.lost, w.mute = nil, true
 	w.pool.change(func(*effects) { w.pool.withdraw(w) })
 	var nonsense *rpc.ProtocolError
-	if err := w.conn.Err(); errors.As(err, &nonsense) {
+	switch err := w.conn.Err(); {
+	case errors.As(err, &nonsense):
 		w.giveUp(err, process.KillerViolation, process.Kill)
-		return
-	}
-	if w.at < 0 {
+	case errors.Is(err, rpc.ErrWriteStall), errors.Is(err, rpc.ErrFrameStall):
+		w.giveUp(err, process.KillerHang, process.Kill)
+	case w.at < 0:
 		w.setAlarm(alarmLost, patience)
 	}
 }
 
-// giveUp ends a worker that is of no further use. The slot learns of it before its callers do.
+// giveUp ends a worker that is of no further use. The slot learns of it before its callers do. Where the process is killed at once they wait for its
+// end, which tells which of their calls it has never read.
 func (w *worker) giveUp(err error, why process.Killer, from process.Step) {
+	w.failing = err
 	if w.starting() && w.at < 0 {
 		w.failStart(err)
 	} else {
 		w.post(event{kind: evKill, unwanted: true, why: why, from: from})
 	}
-	w.conn.Abort(err)
+	if rung := max(w.orders().target, w.at); w.pool.ladder[rung].Step < process.Kill {
+		w.conn.Abort(err)
+	}
 	w.log().Warn("worker is given up", slog.Any("err", err))
 }
 
@@ -179,6 +185,8 @@ func (w *worker) onAlarm() {
 		w.post(event{kind: evDrained})
 	case alarmRung:
 		w.nextRung()
+	case alarmKilled:
+		w.immortal()
 	case alarmNone:
 	}
 }
@@ -187,7 +195,8 @@ func (w *worker) onAlarm() {
 type orders struct {
 	target            int
 	goodbye, retiring bool
-	ready, drained    bool
+	ready, stuck      bool
+	inFlight          int
 	abort             bool
 	lastWords         string
 }
@@ -202,7 +211,8 @@ func (w *worker) orders() orders {
 		goodbye:   w.goodbye,
 		retiring:  mine && m.facts.retiring,
 		ready:     mine && m.state == StateReady,
-		drained:   w.inFlight == 0,
+		stuck:     w.stuck,
+		inFlight:  w.inFlight,
 		abort:     w.abort,
 		lastWords: w.lastWords,
 	}
@@ -213,6 +223,10 @@ func (w *worker) onWake() {
 	o := w.orders()
 	if o.abort && !w.aborted && w.conn != nil {
 		w.failCalls()
+	}
+	if o.stuck && o.ready {
+		w.onStuck()
+		o = w.orders()
 	}
 	switch {
 	case o.target > w.at:
@@ -226,7 +240,7 @@ func (w *worker) onWake() {
 	case o.goodbye && o.ready && !o.retiring:
 		w.log().Info("worker said goodbye", slog.String("reason", o.lastWords))
 		w.post(event{kind: evRetire, unwanted: true, why: killerGoodbye})
-	case o.retiring && o.drained:
+	case o.retiring && o.inFlight == 0:
 		w.post(event{kind: evDrained})
 	case o.retiring && w.alarm == alarmNone:
 		w.setAlarm(alarmRetire, w.pool.opts.RetireGrace)

@@ -21,13 +21,17 @@ func (n *native) Connect(ctx context.Context, s Stream, o ConnOptions) (Conn, er
 	peer, err := rpc.Connect(ctx, s, rpc.HostOptions{
 		Welcome:  welcome,
 		Sweeper:  &n.sweeper,
-		Freed:    o.Freed,
 		Goodbye:  o.Goodbye,
 		Starting: o.Starting,
 		Noise: func(text []byte) {
 			o.Log.Warn("output before the hello was skipped; did something print to stdout?", slog.String("text", string(text)))
 		},
 		HoldLost: true,
+
+		CancelGrace: unresolved(o.CancelGrace),
+		Stuck:       o.Stuck,
+		WriteStall:  o.WriteStall,
+		FrameStall:  o.FrameStall,
 	})
 	if err != nil {
 		return nil, err

@@ -47,6 +47,13 @@ type Options struct {
 	CallTimeout time.Duration
 	// IdleTimeout is how long a worker beyond Min may be without a call before it is stopped. If zero, it is 60 s.
 	IdleTimeout time.Duration
+	// CancelGrace is how long a worker may take to end a call that was canceled, by its caller or by CallTimeout. Then the worker is stopped: at
+	// once if it has no other calls, otherwise when they have ended or RetireGrace is over. If zero, it is 5 s.
+	CancelGrace time.Duration
+	// WriteStall is how long a worker may leave what is being written to it unread. Then it is stopped. If zero, it is 10 s.
+	WriteStall time.Duration
+	// FrameStall is how long a worker may stop in the middle of a frame. Then it is stopped. If zero, it is 10 s.
+	FrameStall time.Duration
 	// RetireGrace is how long calls may go on, on a worker that takes no further ones, before it is stopped. If zero, it is 30 s.
 	RetireGrace time.Duration
 
@@ -93,6 +100,9 @@ const (
 	defaultQueue        = 1024
 	defaultStartTimeout = 10 * time.Second
 	defaultIdleTimeout  = 60 * time.Second
+	defaultCancelGrace  = 5 * time.Second
+	defaultWriteStall   = 10 * time.Second
+	defaultFrameStall   = 10 * time.Second
 	defaultRetireGrace  = 30 * time.Second
 	defaultStopGrace    = 5 * time.Second
 	defaultCloseGrace   = 2 * time.Second
@@ -114,7 +124,7 @@ func (o Options) resolve() (Options, error) {
 	if err := o.check(); err != nil {
 		return o, err
 	}
-	for _, grace := range []*time.Duration{&o.RetireGrace, &o.StopGrace, &o.CloseGrace, &o.KillGrace, &o.DrainTimeout} {
+	for _, grace := range []*time.Duration{&o.CancelGrace, &o.RetireGrace, &o.StopGrace, &o.CloseGrace, &o.KillGrace, &o.DrainTimeout} {
 		*grace = max(*grace, 0)
 	}
 	return o, nil
@@ -128,6 +138,9 @@ func (o *Options) setDefaults() {
 	setIfZero(&o.QueueTimeout, -1)
 	setIfZero(&o.CallTimeout, -1)
 	setIfZero(&o.IdleTimeout, defaultIdleTimeout)
+	setIfZero(&o.CancelGrace, defaultCancelGrace)
+	setIfZero(&o.WriteStall, defaultWriteStall)
+	setIfZero(&o.FrameStall, defaultFrameStall)
 	setIfZero(&o.RetireGrace, defaultRetireGrace)
 	setIfZero(&o.StopGrace, defaultStopGrace)
 	setIfZero(&o.CloseGrace, defaultCloseGrace)

@@ -129,7 +129,7 @@ func (p *Pool) callOn(ctx context.Context, w *worker, method string, args, reply
 		callCtx, cancel = context.WithTimeoutCause(ctx, p.opts.CallTimeout, ErrCallTimeout)
 		defer cancel()
 	}
-	err := w.conn.Call(callCtx, method, args, reply, rpc.CallOptions{Attempt: max(1, o.Attempt), Metadata: o.Metadata})
+	err := w.conn.Call(callCtx, method, args, reply, rpc.CallOptions{Attempt: max(1, o.Attempt), Metadata: o.Metadata, Freed: w.release})
 	if answered(err) && w.calls.Add(1) == 1 {
 		p.proved()
 	}

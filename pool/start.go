@@ -45,7 +45,7 @@ func (w *worker) launchProcess() error {
 	proc, err := start(o.Command, process.Options{
 		Log:          o.Log,
 		Name:         w.name(),
-		DrainTimeout: drainTimeout(o),
+		DrainTimeout: unresolved(o.DrainTimeout),
 		ExtraEnv:     []string{rpc.EnvWorker + "=1"},
 	})
 	if err != nil {
@@ -55,12 +55,12 @@ func (w *worker) launchProcess() error {
 	return nil
 }
 
-// drainTimeout undoes resolve: for a process zero is the default and a negative value does not wait.
-func drainTimeout(o Options) time.Duration {
-	if o.DrainTimeout == 0 {
+// unresolved undoes resolve for a grace: below the pool, too, zero is the default and a negative value does not wait.
+func unresolved(grace time.Duration) time.Duration {
+	if grace == 0 {
 		return -1
 	}
-	return o.DrainTimeout
+	return grace
 }
 
 // beginStart lets the handshake begin. A pool that was closed while the process was being launched has it killed.
@@ -97,9 +97,13 @@ func (w *worker) start(ctx context.Context, news chan<- startNews) {
 		InFlight:   o.InFlight,
 		MaxMessage: o.MaxMessage,
 		Log:        w.log(),
-		Freed:      w.freed,
 		Goodbye:    w.saidGoodbye,
 		Starting:   w.saidStarting,
+
+		CancelGrace: o.CancelGrace,
+		Stuck:       w.saidStuck,
+		WriteStall:  o.WriteStall,
+		FrameStall:  o.FrameStall,
 	})
 	if err != nil {
 		news <- startNews{err: err, last: true}
@@ -128,7 +132,16 @@ func (c hookConn) Call(ctx context.Context, method string, args, reply any, o rp
 		p.ready.put(c.worker) // a hook that goes on making calls
 	}
 	p.mu.Unlock()
+	o.Freed = c.worker.release
 	return c.Conn.Call(ctx, method, args, reply, o)
+}
+
+// saidStuck: the worker does not end a canceled call. The rest is its owner's.
+func (w *worker) saidStuck() {
+	w.pool.mu.Lock()
+	defer w.pool.mu.Unlock()
+	w.stuck = true
+	w.poke()
 }
 
 // saidGoodbye: the worker takes no further calls. The rest is its owner's.

@@ -216,7 +216,7 @@ func (p *Pool) freedClosed(w *worker) {
 		return
 	}
 	w.inFlight--
-	if w.inFlight == 0 {
+	if w.inFlight == 0 || w.stuck {
 		w.poke()
 	}
 }

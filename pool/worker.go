@@ -19,6 +19,8 @@ type worker struct {
 	gen  uint64
 	wake chan struct{} // buffered: tells run that something below has changed
 
+	release func() // freed, made once: it goes with every call
+
 	pid   int           // set before the worker is ready
 	conn  Conn          // likewise
 	calls atomic.Uint64 // answered
@@ -37,6 +39,7 @@ type worker struct {
 	why       process.Killer // the first reason to end it
 	goodbye   bool           // it has said so
 	lastWords string         // with the goodbye, or while it was loading
+	stuck     bool           // it does not end a canceled call; which, its connection knows
 	abort     bool           // its calls are to be failed with ErrClosed
 	deadline  time.Duration  // for the start; 0: none
 	bereaved  bool           // the exit hook is to be run
@@ -52,13 +55,15 @@ type life struct {
 	cancel  func(error)    // ends the start
 	news    startNews      // the last that came
 	lost    <-chan struct{}
-	created bool // the start has been reported as done
-	failed  bool // the start has been reported as failed
-	mute    bool // its output has ended
-	stray   bool // the slot has gone on without this worker
-	aborted bool // its calls were failed with ErrClosed
-	at      int  // the rung that it is on; -1: none
-	gentle  bool // it had been ready, and the ladder began with a rung that is no signal
+	created bool   // the start has been reported as done
+	failed  bool   // the start has been reported as failed
+	mute    bool   // its output has ended
+	stray   bool   // the slot has gone on without this worker
+	aborted bool   // its calls were failed with ErrClosed
+	failing error  // why it is killed, if it did something wrong: for the calls that this ends
+	culprit string // the method of the call for whose sake it is stopped
+	at      int    // the rung that it is on; -1: none
+	gentle  bool   // it had been ready, and the ladder began with a rung that is no signal
 	timer   *time.Timer
 	alarm   alarm
 	helpers sync.WaitGroup // goroutines for what may block: at most one a rung
@@ -98,6 +103,7 @@ func (p *Pool) launch(s *slot, fx *effects) {
 		target:   -1,
 		life:     life{at: -1},
 	}
+	w.release = w.freed
 	s.worker = w
 	p.owners = append(p.owners, w)
 	p.wanted = false
@@ -122,6 +128,9 @@ func (p *Pool) admit(w *worker, fx *effects) {
 		fx.add(func() { granted.decided <- struct{}{} })
 	}
 	p.ready.put(w)
+	if w.stuck {
+		w.poke() // a call of the start hook's
+	}
 	w.idleSince = w.readied
 	p.census = p.count()
 	p.watchIdle()

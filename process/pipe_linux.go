@@ -139,6 +139,22 @@ func (e *pipeEnd) Close() error {
 	return nil
 }
 
+// unread says how much of what was written nobody has read yet, and whether nobody is left who could.
+func (e *pipeEnd) unread() (n int, gone bool, err error) {
+	closed := e.conn.Control(func(fd uintptr) {
+		end := []unix.PollFd{{Fd: int32(fd)}}
+		if _, err = unix.Poll(end, 0); err != nil {
+			return // interrupted: as good as not known
+		}
+		gone = end[0].Revents&unix.POLLERR != 0          // first: what is there after it stays
+		n, err = unix.IoctlGetInt(int(fd), unix.TIOCINQ) // FIONREAD by its other name
+	})
+	if closed != nil {
+		err = os.ErrClosed
+	}
+	return n, gone, err
+}
+
 // enlarge raises the pipe's size when the first large payload passes, if the bound allows.
 func (e *pipeEnd) enlarge() {
 	e.raise.Do(func() {

@@ -99,6 +99,7 @@ func (s *pipeStream) TryRead(p []byte) (int, error)  { return s.stdout.TryRead(p
 func (s *pipeStream) TryWrite(p []byte) (int, error) { return s.stdin.TryWrite(p) }
 func (s *pipeStream) Interrupt()                     { s.stdout.Interrupt() }
 func (s *pipeStream) Resume()                        { s.stdout.Resume() }
+func (s *pipeStream) Unread() (int, bool, error)     { return s.stdin.unread() }
 func (s *pipeStream) CloseWrite() error              { return s.stdin.Close() }
 
 func (s *pipeStream) Close() error {

@@ -21,6 +21,7 @@ type nonBlocking interface {
 	TryWrite(p []byte) (int, error)
 	Interrupt()
 	Resume()
+	Unread() (n int, gone bool, err error)
 }
 
 func raw(t *testing.T, p *Process) nonBlocking {
@@ -285,4 +286,47 @@ func TestP2_EndlessFloodCanBeKilled(t *testing.T) {
 	r := ended(t, p)
 	require.Equal(t, KILL, r.Signal)
 	require.False(t, r.Held)
+}
+
+func unread(t *testing.T, s interface{ Unread() (int, bool, error) }) (int, bool) {
+	t.Helper()
+	n, gone, err := s.Unread()
+	require.NoError(t, err)
+	return n, gone
+}
+
+// What a dead process has not read tells which calls it has never seen.
+func TestUnread(t *testing.T) {
+	p := sh(t, "head -c 400 >&2; exec sleep 300", Options{})
+	s := raw(t, p)
+	_, err := s.Write(make([]byte, 1000))
+	require.NoError(t, err)
+	require.True(t, eventually(func() bool { n, gone := unread(t, s); return n == 600 && !gone }))
+	require.NoError(t, p.Signal(KILL))
+	wait(t, p.Exited())
+	n, gone := unread(t, s)
+	require.Equal(t, 600, n)
+	require.True(t, gone)
+	require.NoError(t, s.CloseWrite())
+	_, _, err = s.Unread()
+	require.ErrorIs(t, err, os.ErrClosed)
+}
+
+func TestUnreadIsNotFinalWhileSomebodyCanRead(t *testing.T) {
+	fds, err := openPipe(false)
+	require.NoError(t, err)
+	heir, err := unix.FcntlInt(uintptr(fds.theirs), unix.F_DUPFD_CLOEXEC, 0)
+	require.NoError(t, err)
+	s := &pipeStream{stdin: newPipeEnd(fds.ours, "stdin", syscall.Write)}
+	_, err = s.Write([]byte("five!"))
+	require.NoError(t, err)
+	closeAll(fds.theirs)
+	n, gone := unread(t, s)
+	require.Equal(t, 5, n)
+	require.False(t, gone)
+	closeAll(heir)
+	n, gone = unread(t, s)
+	require.Equal(t, 5, n)
+	require.True(t, gone)
+	require.NoError(t, s.CloseWrite())
 }

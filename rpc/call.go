@@ -14,12 +14,18 @@ type CallOptions struct {
 	Attempt  int               // counts from 1; if zero, 1
 	Metadata map[string]string // reaches the handler as Request.Metadata
 	Budget   time.Duration     // how long the handler has; if zero, what is left of the context's deadline, if any
+
+	// Freed, if not nil, is called exactly once, when the call's place at the other side is free again: after its terminal message, also where
+	// the caller left long before, or when it turned out that it was never sent, or with the connection's end. It may be called on any
+	// goroutine and must not block.
+	Freed func()
 }
 
 // calls are the calls that this side made.
 type calls struct {
 	pending map[uint64]*call // by id; those whose callers have left stay until their terminal message
 	waiting callList         // callers that neither read nor have their answer, oldest first
+	left    callList         // calls whose callers have left, in that order
 	nextID  uint64
 	nonce   uint64 // of the last ping
 	used    sync.Pool
@@ -36,8 +42,17 @@ type call struct {
 
 	ready    chan struct{} // one token each time somebody takes the call out of the waiting list
 	finished bool
-	left     bool // the caller is gone; who finishes it frees its place
 	ping     bool
+	freed    func() // or nil
+
+	method  string
+	attempt int
+	sentAt  time.Duration // on the Peer's clock
+
+	left   bool          // the caller is gone; who finishes the call frees its place
+	leftAt time.Duration // on the clock of the stalls
+	why    error         // it has left
+	stuck  bool          // it has left for longer than CancelGrace
 
 	answer msgType // typeReply or typeError, if there was one
 	flags  framing.Flags
@@ -80,37 +95,38 @@ func (p *Peer) release(c *call) {
 // delivery. When ctx ends first the other side is told, and the call keeps its place there until that has answered.
 func (p *Peer) Call(ctx context.Context, method string, args, reply any, o CallOptions) error {
 	if err := p.checkMethod(method); err != nil {
-		p.notify.freed()
+		free(o.Freed)
 		return err
 	}
 	c := p.newCall()
-	if err := c.encode(ctx, method, args, o); err != nil {
+	if err := c.encode(ctx, method, args, &o); err != nil {
 		p.release(c)
-		p.notify.freed()
+		free(o.Freed)
 		return &CallError{Delivery: NotSent, Err: err}
 	}
-	if err := p.roundTrip(ctx, c); err != nil {
+	if err := p.roundTrip(ctx, c, &o); err != nil {
 		return err
 	}
-	p.notify.freed()
+	free(o.Freed)
 	err := c.result(reply)
 	p.release(c)
 	return err
 }
 
 // roundTrip sends c and waits until it has finished. If it returns an error the call is no longer the caller's.
-func (p *Peer) roundTrip(ctx context.Context, c *call) error {
+func (p *Peer) roundTrip(ctx context.Context, c *call, o *CallOptions) error {
+	c.freed = o.Freed
 	p.mu.Lock()
 	if err := p.send(ctx, c); err != nil {
 		p.mu.Unlock()
-		p.notify.freed()
+		free(o.Freed)
 		return err
 	}
 	return p.await(ctx, c)
 }
 
 // encode writes the call's message behind lead bytes of room.
-func (c *call) encode(ctx context.Context, method string, args any, o CallOptions) error {
+func (c *call) encode(ctx context.Context, method string, args any, o *CallOptions) error {
 	if method == "" || len(method) > maxMethodName {
 		return fmt.Errorf("%w: method name %.64q is not 1 to %d bytes long", ErrEncode, method, maxMethodName)
 	}
@@ -127,6 +143,7 @@ func (c *call) encode(ctx context.Context, method string, args any, o CallOption
 		return fmt.Errorf("%w: %w", ErrEncode, err)
 	}
 	c.msg = message{buf: b, typ: typeCall}
+	c.method, c.attempt = method, max(o.Attempt, 1)
 	return nil
 }
 
@@ -201,8 +218,11 @@ func (p *Peer) lost() error {
 // register makes the call pending and sees to it that the connection is swept; locked.
 func (p *Peer) register(c *call) {
 	p.calls.pending[c.id] = c
+	c.sentAt = p.now()
 	p.reading.quiet = 0
-	p.wakeSweep()
+	if p.intr != nil || !p.host {
+		p.wakeSweep()
+	}
 }
 
 // await waits until the call has finished or ctx has ended; locked, but unlocked when it returns. Who waits and finds nobody reading reads.
@@ -225,7 +245,7 @@ func (p *Peer) await(ctx context.Context, c *call) error {
 		case <-ctx.Done():
 			p.mu.Lock()
 			if p.leave(c) {
-				return p.left(ctx, c) // unlocks
+				return p.abandon(ctx, c) // unlocks
 			}
 		}
 	}
@@ -234,54 +254,6 @@ func (p *Peer) await(ctx context.Context, c *call) error {
 	}
 	p.mu.Unlock()
 	return nil
-}
-
-// leave takes the call out of the waiting list because its caller goes; locked. It returns false if the call has finished meanwhile. A grant
-// of the reading role that came at the same moment is passed on.
-func (p *Peer) leave(c *call) bool {
-	if !p.calls.waiting.remove(c) {
-		<-c.ready
-		if p.reading.holder == c {
-			p.passOn()
-		}
-	}
-	return !c.finished
-}
-
-// left gives the call up after its caller's ctx has ended; locked, but unlocked when it returns.
-func (p *Peer) left(ctx context.Context, c *call) error {
-	err := &CallError{Delivery: p.revoke(c), Err: context.Cause(ctx)}
-	if c.ping || err.Delivery == NotSent && !c.begun {
-		delete(p.calls.pending, c.id)
-		p.mu.Unlock()
-		if !c.ping {
-			p.notify.freed()
-		}
-		p.release(c)
-		return err
-	}
-	c.left = true
-	p.control(typeCancel, 0, c.id, nil)
-	if p.reading.role == nobody && !p.end.read && p.intr != nil {
-		p.readInBackground() // somebody must see the terminal message
-	}
-	p.mu.Unlock()
-	return err
-}
-
-// finish takes a call that has its answer or its error out of the tables and wakes its caller; locked. If the caller has left it returns 1:
-// a place to be freed.
-func (p *Peer) finish(c *call) (freed int) {
-	delete(p.calls.pending, c.id)
-	c.finished = true
-	if c.left {
-		p.release(c)
-		return 1
-	}
-	if p.calls.waiting.remove(c) {
-		c.ready <- struct{}{}
-	}
-	return 0
 }
 
 // result turns the answer into the caller's value or error.

@@ -68,7 +68,7 @@ func TestCancelEndsTheHandlersContext(t *testing.T) {
 		for _, inFlight := range []int{1, 8} {
 			entered, freed, leave := make(chan struct{}), make(chan struct{}, 1), make(chan struct{})
 			p := connect(t, ends, setup{
-				inFlight: inFlight, host: rpc.HostOptions{Freed: func() { freed <- struct{}{} }},
+				inFlight: inFlight, freed: func() { freed <- struct{}{} },
 				handler: func(ctx context.Context, r *rpc.Request) (any, error) {
 					close(entered)
 					<-ctx.Done()

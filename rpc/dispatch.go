@@ -118,7 +118,7 @@ func (p *Peer) answered(m framing.Message) {
 	}
 	freed := p.finish(c)
 	p.mu.Unlock()
-	p.free(freed)
+	free(freed)
 }
 
 // take keeps the answer; the call is no longer pending and so nobody else's to finish.

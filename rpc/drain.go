@@ -27,6 +27,25 @@ func (p *Peer) Drain(cause error) {
 	_ = p.Close() // the error is the dead process's pipe
 }
 
+// takeBack counts what nobody has read, and nobody can read any more, as not written.
+func (p *Peer) takeBack(timeout <-chan struct{}) {
+	if p.count == nil {
+		return
+	}
+	if _, gone, err := p.count.Unread(); !gone || err != nil {
+		return // a write under way may go on: somebody else holds the worker's end
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out.shut = true
+	p.awaitGate(timeout) // a write under way fails
+	n, gone, err := p.count.Unread()
+	if err == nil && gone && !p.out.gate {
+		p.out.abandon()
+		p.out.claimed -= min(uint64(n), p.out.claimed)
+	}
+}
+
 // readRest reads and delivers what is there, with the role held.
 func (p *Peer) readRest() {
 	for total := 0; total < drainLimit; {
@@ -45,11 +64,12 @@ func (p *Peer) readRest() {
 
 // settle waits, within bounds, until what was written is known and, where the stream could not be read here, read to its end.
 func (p *Peer) settle() {
+	timeout, stop := after(drainWait)
+	defer stop()
+	p.takeBack(timeout)
 	if w, ok := p.stream.(WriteCloser); ok {
 		_ = w.CloseWrite() // a write under way returns
 	}
-	timeout, stop := after(drainWait)
-	defer stop()
 	p.mu.Lock()
 	p.awaitGate(timeout)
 	p.mu.Unlock()

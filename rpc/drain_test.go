@@ -16,7 +16,7 @@ import (
 )
 
 // start makes calls that the worker has received, and returns their ids.
-func start(t testing.TB, host *rpc.Peer, w *wire, n int) (calls []<-chan result, ids []uint64) {
+func start(t testing.TB, host caller, w *wire, n int) (calls []<-chan result, ids []uint64) {
 	for range n {
 		calls = append(calls, background(t.Context(), host, "m", nil))
 		ids = append(ids, w.expect(call).ID)

@@ -89,6 +89,10 @@ var (
 	ErrDecode = errors.New("reply does not fit")
 	// ErrClosed: the connection was closed on this side.
 	ErrClosed = errors.New("connection closed")
+	// ErrWriteStall: the worker left unread what was being written to it, for longer than WriteStall.
+	ErrWriteStall = errors.New("the worker does not read its stdin")
+	// ErrFrameStall: the worker stopped in the middle of a frame, for longer than FrameStall.
+	ErrFrameStall = errors.New("the worker stopped in the middle of a frame")
 	// ErrGoodbye: the other side has said goodbye and takes no further calls.
 	ErrGoodbye = errors.New("the worker has said goodbye")
 )

@@ -75,15 +75,15 @@ func (p *Peer) goodbye(body []byte) error {
 		return nil
 	}
 	p.end.goodbye = true
-	freed := 0
+	var freed []func()
 	for id, c := range p.calls.pending {
 		if id > m.LastID && !c.ping {
 			c.err = &CallError{Delivery: NotSent, Err: ErrGoodbye}
-			freed += p.finish(c)
+			freed = append(freed, p.finish(c))
 		}
 	}
 	p.mu.Unlock()
-	p.free(freed)
+	free(freed...)
 	if p.notify.goodbye != nil {
 		p.notifyLater(func() { p.notify.goodbye(m.Reason) })
 	}

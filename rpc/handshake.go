@@ -17,13 +17,17 @@ type HostOptions struct {
 	Handler Handler // answers calls of the worker; if nil, they are refused
 	Sweeper *Sweeper
 
-	// Freed is called exactly once for each Call, when its place at the worker is free again: after its terminal message, also where the
-	// caller left long before, or when it turned out that it was never sent, or with the connection's end. It may be called on any
-	// goroutine and must not block.
-	Freed    func()
 	Goodbye  func(reason string)  // the worker takes no further calls; on a goroutine of its own
 	Starting func(message string) // the worker is still loading; must not block
 	Noise    func(text []byte)    // what was skipped before the hello, at most 1 KiB of it; must not block
+
+	// Stuck, if not nil, is called when the worker has not answered a call within CancelGrace after its caller has left; InFlight says which.
+	// It must not block. If CancelGrace is zero, it is 5 s; if negative, no time at all.
+	Stuck       func()
+	CancelGrace time.Duration
+	// WriteStall is how long the worker may leave unread what is being written to it; then the connection fails with ErrWriteStall. FrameStall
+	// is how long it may stop in the middle of a frame; then it fails with ErrFrameStall. If zero, they are 10 s. If negative, it may for ever.
+	WriteStall, FrameStall time.Duration
 
 	// HoldLost leaves the calls in flight at the stream's end unanswered until Abort or Drain: the owner of the process knows better why.
 	HoldLost bool
@@ -35,10 +39,8 @@ type HostOptions struct {
 func Connect(ctx context.Context, s Stream, o HostOptions) (*Peer, error) {
 	p := newPeer(s, true)
 	p.handler, p.hold = o.Handler, o.HoldLost
-	p.notify.goodbye, p.notify.starting, p.notify.noise = o.Goodbye, o.Starting, o.Noise
-	if o.Freed != nil {
-		p.notify.freed = o.Freed
-	}
+	p.notify = callbacks{goodbye: o.Goodbye, starting: o.Starting, noise: o.Noise, stuck: o.Stuck}
+	p.limits = o.patience()
 	if o.Sweeper != nil {
 		p.sweep = o.Sweeper
 	}

@@ -138,10 +138,9 @@ func callBody(t testing.TB, method string, args any) []byte {
 }
 
 // connectWire returns a host's Peer whose worker is played by hand, and what its Freed says.
-func connectWire(t testing.TB, ends makeEnds, inFlight int, o rpc.HostOptions) (*rpc.Peer, *wire, chan struct{}) {
+func connectWire(t testing.TB, ends makeEnds, inFlight int, o rpc.HostOptions) (*counted, *wire, chan struct{}) {
 	hostEnd, workerEnd := ends(t)
 	w, freed := newWire(t, workerEnd), make(chan struct{}, 1000)
-	o.Freed = func() { freed <- struct{}{} }
 	var wg sync.WaitGroup
 	wg.Go(func() { w.greet(map[string]any{"inflight": inFlight}) })
 	host, err := rpc.Connect(context.Background(), hostEnd, o)
@@ -151,7 +150,7 @@ func connectWire(t testing.TB, ends makeEnds, inFlight int, o rpc.HostOptions) (
 		_ = workerEnd.Close()
 		_ = host.Close()
 	})
-	return host, w, freed
+	return &counted{host, func() { freed <- struct{}{} }}, w, freed
 }
 
 // announceWire returns a worker's Peer, serving, whose host is played by hand.
@@ -182,8 +181,13 @@ type result struct {
 	reply msgpack.RawMessage
 }
 
+// caller is a Peer, of any kind.
+type caller interface {
+	Call(ctx context.Context, method string, args, reply any, o rpc.CallOptions) error
+}
+
 // background makes a call on a goroutine of its own.
-func background(ctx context.Context, p *rpc.Peer, method string, args any) <-chan result {
+func background(ctx context.Context, p caller, method string, args any) <-chan result {
 	done := make(chan result, 1)
 	go func() { // ends with the call
 		var r result

@@ -1,6 +1,10 @@
 package rpc
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/stdcrew/stdcrew/framing"
+)
 
 // msgType is a frame's type; the numbers are those of docs/protocol.md, section 4.
 type msgType = uint8
@@ -55,3 +59,33 @@ const (
 	EnvWorker = "STDCREW_WORKER"
 	EnvSelf   = "STDCREW_SELF"
 )
+
+// lead is the room that a message keeps in front of itself for its first header and, if it is cut, its total length.
+const lead = framing.HeaderSize + framing.TotalSize
+
+// message is an encoded message behind lead bytes of room, and where it goes.
+type message struct {
+	buf   []byte
+	typ   msgType
+	flags framing.Flags
+}
+
+func (m *message) size() int { return len(m.buf) - lead }
+
+// cut says whether the message needs several frames for that receiver.
+func (m *message) cut(maxFrame int) bool { return m.size() > maxFrame-framing.TotalSize }
+
+// pending is how much may wait to be written before the message, or its first part, joins.
+func (m *message) pending(maxFrame int) int {
+	if m.cut(maxFrame) {
+		return bulkPending
+	}
+	return maxPending
+}
+
+// whole returns the message as one frame.
+func (m *message) whole(id uint64) []byte {
+	frame := m.buf[framing.TotalSize:]
+	framing.Header{Type: m.typ, Flags: m.flags, Length: uint32(m.size()), ID: id}.Put(frame)
+	return frame
+}

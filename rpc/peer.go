@@ -17,10 +17,13 @@ type Peer struct {
 	stream Stream
 	try    TryWriter   // nil: a goroutine writes
 	intr   Interrupter // nil: a goroutine reads
+	count  Unreader    // nil: nobody knows what has been read
 	host   bool
 	hold   bool // calls in flight at the stream's end wait for Abort or Drain
 	notify callbacks
+	limits patience
 	sweep  *Sweeper
+	epoch  time.Time
 
 	handler    Handler
 	background context.Context // what handlers' contexts take their values from
@@ -48,6 +51,7 @@ type Peer struct {
 	end     ending
 	stats   Stats
 	swept   bool // the sweeper looks at this connection
+	stalls  stalls
 
 	greeted chan struct{} // closed when the handshake is over or has failed
 	done    chan struct{} // closed by lose
@@ -55,13 +59,13 @@ type Peer struct {
 	tasks   sync.WaitGroup
 }
 
-// callbacks are the owner's; each may be nil, except freed.
+// callbacks are the owner's; each may be nil.
 type callbacks struct {
-	freed    func()
 	goodbye  func(reason string)
 	starting func(message string)
 	noise    func(text []byte)
 	shutdown func(now bool, grace time.Duration)
+	stuck    func()
 }
 
 // phase says how far the handshake is.
@@ -92,12 +96,13 @@ type Stats struct {
 
 func newPeer(s Stream, host bool) *Peer {
 	p := &Peer{
-		stream: s, host: host, background: context.Background(),
+		stream: s, host: host, background: context.Background(), epoch: time.Now(),
 		in:      framing.NewBuffer(framing.DefaultFrame),
 		greeted: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.try, _ = s.(TryWriter)
 	p.intr, _ = s.(Interrupter)
+	p.count, _ = s.(Unreader)
 	p.parts = framing.NewAssembler(framing.DefaultMessage, p.wants)
 	p.calls.pending = make(map[uint64]*call)
 	p.calls.nextID = 1
@@ -106,7 +111,6 @@ func newPeer(s Stream, host bool) *Peer {
 	}
 	p.serving.running = make(map[uint64]*incoming)
 	p.serving.said = make(chan struct{})
-	p.notify.freed = func() {}
 	p.sweep = new(Sweeper)
 	return p
 }
@@ -153,7 +157,7 @@ func (p *Peer) Abort(cause error) {
 	p.lose(cause)
 	freed := p.abort(cause)
 	p.mu.Unlock()
-	p.free(freed)
+	free(freed...)
 }
 
 // Close closes the stream, fails what is left with ErrClosed and waits for the Peer's own goroutines. It does not wait for handlers, whose
@@ -207,24 +211,24 @@ func (p *Peer) readEnd(err error) {
 func (p *Peer) broken(err error) {
 	p.mu.Lock()
 	p.readEnd(err)
-	freed := 0
+	var freed []func()
 	if !p.hold {
 		freed = p.abort(p.end.err)
 	}
 	p.mu.Unlock()
-	p.free(freed)
+	free(freed...)
 }
 
-// abort fails the calls in flight; locked. It returns how many places it freed whose callers had left.
-func (p *Peer) abort(cause error) (freed int) {
+// abort fails the calls in flight; locked. It returns what is to be called because places are free whose callers had left.
+func (p *Peer) abort(cause error) (freed []func()) {
 	if p.end.aborted {
-		return 0
+		return nil
 	}
 	p.end.aborted = true
 	p.out.announceSpace()
 	for _, c := range p.calls.pending {
 		c.err = &CallError{Delivery: p.revoke(c), Err: cause}
-		freed += p.finish(c)
+		freed = append(freed, p.finish(c))
 	}
 	switch {
 	case p.end.read || p.intr == nil:
@@ -236,9 +240,14 @@ func (p *Peer) abort(cause error) (freed int) {
 	return freed
 }
 
-// free tells the owner of places whose callers are gone; not locked.
-func (p *Peer) free(n int) {
-	for range n {
-		p.notify.freed()
+// free says of places that they are free; not locked. Nil stands for one whose caller does so itself.
+func free(freed ...func()) {
+	for _, f := range freed {
+		if f != nil {
+			f()
+		}
 	}
 }
+
+// now is the time on the Peer's own clock.
+func (p *Peer) now() time.Duration { return time.Since(p.epoch) }

@@ -57,7 +57,8 @@ func eachMode(t *testing.T, test func(t *testing.T, ends makeEnds)) {
 
 // pair is a connection with both ends in this process.
 type pair struct {
-	host, worker       *rpc.Peer
+	host               *counted
+	worker             *rpc.Peer
 	hostEnd, workerEnd stream
 	freed              atomic.Int64
 	served             chan error
@@ -69,6 +70,18 @@ type setup struct {
 	host     rpc.HostOptions
 	hello    rpc.Hello
 	shutdown func(now bool, grace time.Duration)
+	freed    func() // of the host's calls
+}
+
+// counted is a host's Peer that says of all its calls when their places are free.
+type counted struct {
+	*rpc.Peer
+	freed func()
+}
+
+func (c *counted) Call(ctx context.Context, method string, args, reply any, o rpc.CallOptions) error {
+	o.Freed = c.freed
+	return c.Peer.Call(ctx, method, args, reply, o)
 }
 
 func connect(t testing.TB, ends makeEnds, s setup) *pair {
@@ -90,17 +103,15 @@ func connect(t testing.TB, ends makeEnds, s setup) *pair {
 		}
 		go func() { p.served <- w.Serve() }()
 	}()
-	freed := s.host.Freed
-	s.host.Freed = func() {
-		p.freed.Add(1)
-		if freed != nil {
-			freed()
-		}
-	}
 	host, err := rpc.Connect(context.Background(), p.hostEnd, s.host)
 	require.NoError(t, err)
 	<-announced
-	p.host = host
+	p.host = &counted{Peer: host, freed: func() {
+		p.freed.Add(1)
+		if s.freed != nil {
+			s.freed()
+		}
+	}}
 	t.Cleanup(func() {
 		_ = p.host.Close()
 		_ = p.workerEnd.Close()

@@ -42,7 +42,7 @@ func TestPingsGoBothWays(t *testing.T) {
 	eachMode(t, func(t *testing.T, ends makeEnds) {
 		p := connect(t, ends, setup{inFlight: 4, handler: echo})
 		var wg sync.WaitGroup
-		for _, peer := range []*rpc.Peer{p.host, p.worker, p.host, p.worker} {
+		for _, peer := range []interface{ Ping(context.Context) error }{p.host, p.worker, p.host, p.worker} {
 			wg.Go(func() {
 				for range 50 {
 					if err := peer.Ping(t.Context()); err != nil {

@@ -41,12 +41,12 @@ func newStorm(t *testing.T, ends makeEnds, inFlight int, hold bool) *storm {
 	}
 	s.p = connect(t, ends, setup{
 		inFlight: inFlight, handler: s.serve, hello: rpc.Hello{MaxFrame: 2048, MaxMessage: 400 << 10},
+		freed: func() {
+			s.freed.Add(1)
+			s.places <- struct{}{} // blocks for ever if a place is freed twice
+		},
 		host: rpc.HostOptions{
 			HoldLost: hold, Welcome: rpc.Welcome{MaxFrame: 4096, MaxMessage: 400 << 10},
-			Freed: func() {
-				s.freed.Add(1)
-				s.places <- struct{}{} // blocks for ever if a place is freed twice
-			},
 			Handler: rpc.HandlerFunc(func(_ context.Context, r *rpc.Request) (any, error) { return r.Method, nil }),
 		},
 	})

@@ -49,6 +49,7 @@ func (p *Peer) readFor(c *call) {
 	for {
 		err := p.consume()
 		p.mu.Lock()
+		p.noteFrame()
 		if err == nil && (c.finished || p.reading.kicked) {
 			p.passOn()
 			p.mu.Unlock()
@@ -124,6 +125,7 @@ func (p *Peer) readOn() {
 	for used := false; ; used = true {
 		err := p.consume()
 		p.mu.Lock()
+		p.noteFrame()
 		if r := &p.reading; err == nil && (r.kicked || used && p.intr != nil && len(p.calls.pending) == 0 && !p.end.aborted && p.phase == open) {
 			p.passOn()
 			p.mu.Unlock()

@@ -373,7 +373,9 @@ func TestP1_ViolationsEndTheConnection(t *testing.T) {
 			var p *rpc.Peer
 			var w *wire
 			if c.toHost {
-				p, w, _ = connectWire(t, ends, 1, rpc.HostOptions{})
+				var host *counted
+				host, w, _ = connectWire(t, ends, 1, rpc.HostOptions{})
+				p = host.Peer
 			} else {
 				p, w, _ = announceWire(t, ends, serving(1, newGate()))
 			}

@@ -37,5 +37,12 @@ type Interrupter interface {
 	Resume()
 }
 
+// Unreader is a Stream that can tell how much of what was written has not been read yet, in bytes. With it a call whose last byte a dead
+// worker has never read is known not to have been executed.
+type Unreader interface {
+	// Unread may be called at any moment. gone says that nobody is left who could read: n is final.
+	Unread() (n int, gone bool, err error)
+}
+
 // ErrWouldBlock says that TryRead or TryWrite could not go on without blocking.
 var ErrWouldBlock error = syscall.EAGAIN

@@ -97,7 +97,7 @@ func (s *Sweeper) sweep() bool {
 
 // wakeSweep has the connection swept while it is active; locked.
 func (p *Peer) wakeSweep() {
-	if p.swept || p.host && p.intr == nil || p.end.read {
+	if p.swept || p.end.read {
 		return
 	}
 	p.swept = true
@@ -107,9 +107,20 @@ func (p *Peer) wakeSweep() {
 // sweepOnce looks at the connection and reports whether it wants to be looked at again; not locked.
 func (p *Peer) sweepOnce() bool {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.swept = !p.end.read && (p.host && p.sweepReader() || !p.host && p.sweepHandler())
-	return p.swept
+	p.swept = false
+	var do []func()
+	switch {
+	case p.end.read:
+	case p.host:
+		p.swept, do = p.sweepStalls()
+		p.swept = p.sweepReader() || p.swept
+	default:
+		p.swept = p.sweepHandler()
+	}
+	again := p.swept
+	p.mu.Unlock()
+	free(do...)
+	return again
 }
 
 // sweepReader moves callers that read for long off the stream, so that they see the end of their context, and has a quiet connection read,

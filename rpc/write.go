@@ -15,20 +15,23 @@ const (
 	maxPending  = 4 << 20   // bytes that wait for a full pipe; a sender that finds more waits itself
 	bulkPending = 256 << 10 // what may wait before the next part of a large message joins, so that small ones are not held up behind it
 	maxIdle     = 512 << 10 // of each buffer, what is kept when nothing is left to write
+	writeAtOnce = 256 << 10 // bytes that a goroutine writes before it takes note that they were written
 	flushRounds = 16        // how often the holder of the gate writes for others before a goroutine takes over
 )
 
 // outbox is what waits to be written. One goroutine at a time, the holder of the gate, touches the descriptor; what others send meanwhile
 // collects in queue and is written together.
 type outbox struct {
-	queue   []byte
-	spare   []byte // the other half of the double buffer: the holder's while the gate is closed
-	gate    bool   // somebody writes
-	queued  uint64 // position in the stream behind the last byte of queue
-	claimed uint64 // position up to which bytes were, or are just being, handed to the kernel
-	space   chan struct{}
-	broken  bool // writing has failed, or nobody is to write: what is sent goes nowhere
-	shut    bool // CloseWrite has been called: what is sent goes nowhere either
+	queue     []byte
+	spare     []byte // the other half of the double buffer: the holder's while the gate is closed
+	gate      bool   // somebody writes
+	delegated bool   // it is a goroutine, because the pipe was full
+	writes    uint64 // counts what it wrote
+	queued    uint64 // position in the stream behind the last byte of queue
+	claimed   uint64 // position up to which bytes were, or are just being, handed to the kernel
+	space     chan struct{}
+	broken    bool // writing has failed, or nobody is to write: what is sent goes nowhere
+	shut      bool // CloseWrite has been called: what is sent goes nowhere either
 }
 
 // next says where in the stream the frame will stand that is pushed next; locked.
@@ -61,7 +64,7 @@ func (o *outbox) take() []byte {
 
 // open opens the gate, with nothing left to write; locked.
 func (o *outbox) open() {
-	o.gate = false
+	o.gate, o.delegated = false, false
 	if cap(o.queue) > maxIdle {
 		o.queue = nil
 	}
@@ -139,6 +142,10 @@ func (p *Peer) startWriter(rest []byte) {
 		return
 	}
 	p.tasks.Add(1)
+	p.out.delegated = true
+	if p.limits.write > 0 && p.phase == open {
+		p.wakeSweep() // it sees whether anything moves
+	}
 	go p.writeOn(rest) // ends when nothing is left to write, or the stream is closed or broken
 }
 
@@ -148,13 +155,18 @@ func (p *Peer) writeOn(rest []byte) {
 	for {
 		n, err := 0, error(nil)
 		if len(rest) > 0 {
-			n, err = p.stream.Write(rest)
+			n, err = p.stream.Write(rest[:min(len(rest), writeAtOnce)])
 		}
 		p.mu.Lock()
+		p.out.writes++
 		if err != nil {
 			p.writeFailed(err, len(rest)-n)
 			p.mu.Unlock()
 			return
+		}
+		if rest = rest[n:]; len(rest) > 0 {
+			p.mu.Unlock()
+			continue
 		}
 		if len(p.out.queue) == 0 {
 			p.out.open()
@@ -170,7 +182,7 @@ func (p *Peer) writeOn(rest []byte) {
 func (p *Peer) writeFailed(err error, left int) {
 	o := &p.out
 	o.claimed -= uint64(left)
-	o.gate = false
+	o.gate, o.delegated = false, false
 	o.abandon()
 	if p.host && p.phase != open {
 		return // why the worker does not read, such as an init_error, may still be read
@@ -179,7 +191,7 @@ func (p *Peer) writeFailed(err error, left int) {
 	if !p.hold {
 		freed := p.abort(p.end.err)
 		p.mu.Unlock()
-		p.free(freed)
+		free(freed...)
 		p.mu.Lock()
 	}
 }
@@ -202,36 +214,6 @@ func (p *Peer) room(limit int, done, lost <-chan struct{}) bool {
 		p.mu.Lock()
 	}
 	return true
-}
-
-// lead is the room that a message keeps in front of itself for its first header and, if it is cut, its total length.
-const lead = framing.HeaderSize + framing.TotalSize
-
-// message is an encoded message behind lead bytes of room, and where it goes.
-type message struct {
-	buf   []byte
-	typ   msgType
-	flags framing.Flags
-}
-
-func (m *message) size() int { return len(m.buf) - lead }
-
-// cut says whether the message needs several frames for that receiver.
-func (m *message) cut(maxFrame int) bool { return m.size() > maxFrame-framing.TotalSize }
-
-// pending is how much may wait to be written before the message, or its first part, joins.
-func (m *message) pending(maxFrame int) int {
-	if m.cut(maxFrame) {
-		return bulkPending
-	}
-	return maxPending
-}
-
-// whole returns the message as one frame.
-func (m *message) whole(id uint64) []byte {
-	frame := m.buf[framing.TotalSize:]
-	framing.Header{Type: m.typ, Flags: m.flags, Length: uint32(m.size()), ID: id}.Put(frame)
-	return frame
 }
 
 // pushParts sends a message in several frames, the first at once and each further one when there is room; locked, but unlocked while it waits

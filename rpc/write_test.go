@@ -15,7 +15,7 @@ import (
 )
 
 // blocked fills the worker's input with one call, in one frame of which only the beginning is read, and returns it.
-func blocked(t testing.TB, host *rpc.Peer, w *wire) <-chan result {
+func blocked(t testing.TB, host caller, w *wire) <-chan result {
 	ctx := watch(t.Context())
 	done := background(ctx, host, "first", make([]byte, 200<<10))
 	w.begin()
@@ -31,7 +31,7 @@ func (w *wire) begin() {
 }
 
 // queued makes a call and returns when it waits for its answer, or for room.
-func queued(ctx context.Context, host *rpc.Peer, method string, args any) <-chan result {
+func queued(ctx context.Context, host caller, method string, args any) <-chan result {
 	w := watch(ctx)
 	done := background(w, host, method, args)
 	<-w.waiting
@@ -160,9 +160,9 @@ func (m *meddler) TryWrite(p []byte) (int, error) {
 // NotSent holds also where the connection is given up while the caller itself writes the parts of a large call.
 func TestP15_LargeCallStopsBetweenTwoFrames(t *testing.T) {
 	eachMode(t, func(t *testing.T, ends makeEnds) {
-		for name, meddle := range map[string]func(*rpc.Peer){
-			"abort":       func(p *rpc.Peer) { p.Abort(errGone) },
-			"close write": func(p *rpc.Peer) { go func() { _ = p.CloseWrite(context.Background()) }() },
+		for name, meddle := range map[string]func(*counted){
+			"abort":       func(p *counted) { p.Abort(errGone) },
+			"close write": func(p *counted) { go func() { _ = p.CloseWrite(context.Background()) }() },
 		} {
 			m := new(meddler)
 			host, w, freed := connectWire(t, func(t testing.TB) (hostEnd, workerEnd stream) {

@@ -1,0 +1,88 @@
+package rpc
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+// InFlight is a call that this side has made and whose place at the other side is taken.
+type InFlight struct {
+	Method  string
+	Attempt int           // 1 for the first
+	Age     time.Duration // since it was sent
+	// Left is why its caller no longer waits: the cause of its context's end. Nil: it waits.
+	Left error
+	// Stuck says that the other side has not answered it within CancelGrace after the caller has left.
+	Stuck bool
+}
+
+// InFlight returns the calls that this side has made and that take a place at the other side, oldest first.
+func (p *Peer) InFlight() []InFlight {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	all := make([]InFlight, 0, len(p.calls.pending))
+	for _, c := range p.calls.pending {
+		if c.ping {
+			continue
+		}
+		all = append(all, InFlight{Method: c.method, Attempt: c.attempt, Age: now - c.sentAt, Left: c.why, Stuck: c.stuck})
+	}
+	slices.SortFunc(all, func(a, b InFlight) int { return cmp.Compare(b.Age, a.Age) })
+	return all
+}
+
+// leave takes the call out of the waiting list because its caller goes; locked. It returns false if the call has finished meanwhile. A grant
+// of the reading role that came at the same moment is passed on.
+func (p *Peer) leave(c *call) bool {
+	if !p.calls.waiting.remove(c) {
+		<-c.ready
+		if p.reading.holder == c {
+			p.passOn()
+		}
+	}
+	return !c.finished
+}
+
+// abandon ends the caller's part in a call after its ctx has ended; locked, but unlocked when it returns. A call of which nothing has been
+// written is withdrawn, any other is canceled and keeps its place until its terminal message.
+func (p *Peer) abandon(ctx context.Context, c *call) error {
+	err := &CallError{Delivery: p.revoke(c), Err: context.Cause(ctx)}
+	if c.ping || err.Delivery == NotSent && !c.begun {
+		delete(p.calls.pending, c.id)
+		p.mu.Unlock()
+		free(c.freed)
+		p.release(c)
+		return err
+	}
+	c.left, c.leftAt, c.why = true, p.stalls.clock, err.Err
+	p.calls.left.push(c)
+	p.control(typeCancel, 0, c.id, nil)
+	if p.reading.role == nobody && !p.end.read && p.intr != nil {
+		p.readInBackground() // somebody must see the terminal message
+	}
+	if p.limits.cancel > 0 {
+		p.wakeSweep()
+	}
+	p.mu.Unlock()
+	return err
+}
+
+// finish takes a call that has its answer or its error out of the tables and wakes its caller; locked. If the caller has left it returns what
+// is to be called, if anything, because the place is free.
+func (p *Peer) finish(c *call) (freed func()) {
+	delete(p.calls.pending, c.id)
+	c.finished = true
+	if c.left {
+		p.calls.left.remove(c)
+		freed = c.freed
+		p.release(c)
+		return freed
+	}
+	if p.calls.waiting.remove(c) {
+		c.ready <- struct{}{}
+	}
+	return nil
+}
