@@ -51,7 +51,7 @@ func (p *Peer) respond(in *incoming, result any, err *RemoteError, reused bool) 
 func (p *Peer) answer(in *incoming, quick bool) {
 	if !quick {
 		p.handOver() // it may take time
-		p.room(in.msg.pending(p.outFrame), nil, nil)
+		p.room(in.msg.pending(p.outFrame), nil, nil, nil)
 	}
 	if in.msg.cut(p.outFrame) {
 		p.pushParts(&in.msg, in.id, nil, nil)

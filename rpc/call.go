@@ -47,7 +47,7 @@ type call struct {
 
 	method  string
 	attempt int
-	sentAt  time.Duration // on the Peer's clock
+	sentAt  time.Duration // on the Peer's clock, give or take a sweep
 
 	left   bool          // the caller is gone; who finishes the call frees its place
 	leftAt time.Duration // on the clock of the stalls
@@ -177,7 +177,7 @@ func (p *Peer) send(ctx context.Context, c *call) error {
 		return &CallError{Delivery: NotSent, Err: fmt.Errorf("%w: %d bytes are over the limit of %d; raise MaxMessage on the receiving side or send less",
 			ErrTooLarge, c.msg.size(), p.outLimit)}
 	}
-	if !p.room(c.msg.pending(p.outFrame), ctx.Done(), p.done) && ctx.Err() != nil {
+	if !p.room(c.msg.pending(p.outFrame), c, ctx.Done(), p.done) && ctx.Err() != nil {
 		return &CallError{Delivery: NotSent, Err: context.Cause(ctx)}
 	}
 	if p.inline {
@@ -218,7 +218,10 @@ func (p *Peer) lost() error {
 // register makes the call pending and sees to it that the connection is swept; locked.
 func (p *Peer) register(c *call) {
 	p.calls.pending[c.id] = c
-	c.sentAt = p.now()
+	if !p.swept {
+		p.sweptAt = p.now()
+	}
+	c.sentAt = p.sweptAt
 	p.reading.quiet = 0
 	if p.intr != nil || !p.host {
 		p.wakeSweep()

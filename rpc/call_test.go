@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -398,5 +399,37 @@ func TestReplyIsNotTouchedAfterTheCallerHasLeft(t *testing.T) {
 			<-freed
 			cancelCall()
 		}
+	})
+}
+
+// A worker that answers a call before it has come whole need not get the rest, and its caller need not wait until it does.
+func TestEarlyAnswerEndsTheSending(t *testing.T) {
+	bubbles(t, func(t *testing.T, ends makeEnds) {
+		host, w, freed := connectWire(t, ends, 1, rpc.HostOptions{})
+		done := background(t.Context(), host, "m", make([]byte, 4<<20))
+		w.begin()
+		synctest.Wait()
+		w.send(reply, 0, 2, []byte{0x01})
+		require.NoError(t, (<-done).err)
+		<-freed
+		size := 0
+		for {
+			h, payload, ok, err := w.in.Next()
+			require.NoError(t, err)
+			if !ok {
+				n, err := w.s.Read(w.in.Space())
+				require.NoError(t, err)
+				w.in.Filled(n)
+				continue
+			}
+			if size += len(payload); h.Type == cancel {
+				break
+			}
+			require.EqualValues(t, call, h.Type)
+		}
+		require.Less(t, size, 2<<20)
+		next := background(t.Context(), host, "next", nil)
+		w.send(reply, 0, w.expect(call).ID, []byte{0x01})
+		require.NoError(t, (<-next).err)
 	})
 }

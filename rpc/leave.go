@@ -11,7 +11,7 @@ import (
 type InFlight struct {
 	Method  string
 	Attempt int           // 1 for the first
-	Age     time.Duration // since it was sent
+	Age     time.Duration // since it was sent, to within some milliseconds
 	// Left is why its caller no longer waits: the cause of its context's end. Nil: it waits.
 	Left error
 	// Stuck says that the other side has not answered it within CancelGrace after the caller has left.
@@ -83,6 +83,9 @@ func (p *Peer) finish(c *call) (freed func()) {
 	}
 	if p.calls.waiting.remove(c) {
 		c.ready <- struct{}{}
+	}
+	if c.end == notYet {
+		p.out.announceSpace() // its caller is still sending it
 	}
 	return nil
 }

@@ -50,7 +50,8 @@ type Peer struct {
 	serving serving
 	end     ending
 	stats   Stats
-	swept   bool // the sweeper looks at this connection
+	swept   bool          // the sweeper looks at this connection
+	sweptAt time.Duration // when it did last: the time, without asking for it at every call
 	stalls  stalls
 
 	greeted chan struct{} // closed when the handshake is over or has failed

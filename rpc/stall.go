@@ -73,7 +73,7 @@ func (p *Peer) sweepStalls() (again bool, do []func()) {
 		return false, nil
 	}
 	s := &p.stalls
-	s.advance(p.now())
+	s.advance(p.sweptAt)
 	writes := p.out.delegated && p.limits.write > 0
 	reads := s.part > 0 && p.limits.frame > 0
 	waits, stuck := p.sweepLeft()

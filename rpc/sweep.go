@@ -107,7 +107,7 @@ func (p *Peer) wakeSweep() {
 // sweepOnce looks at the connection and reports whether it wants to be looked at again; not locked.
 func (p *Peer) sweepOnce() bool {
 	p.mu.Lock()
-	p.swept = false
+	p.swept, p.sweptAt = false, p.now()
 	var do []func()
 	switch {
 	case p.end.read:

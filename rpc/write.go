@@ -196,10 +196,10 @@ func (p *Peer) writeFailed(err error, left int) {
 	}
 }
 
-// room waits until no more than limit bytes are queued; locked, but unlocked while it waits. It reports false when one of the two channels,
-// which may be nil, ended the wait.
-func (p *Peer) room(limit int, done, lost <-chan struct{}) bool {
-	for len(p.out.queue) > limit {
+// room waits until no more than limit bytes are queued, or c, which may be nil, has finished; locked, but unlocked while it waits. It reports
+// false when one of the two channels, which may be nil, ended the wait.
+func (p *Peer) room(limit int, c *call, done, lost <-chan struct{}) bool {
+	for len(p.out.queue) > limit && (c == nil || !c.finished) {
 		space := p.out.spaceAnnounced()
 		p.mu.Unlock()
 		select {
@@ -217,8 +217,8 @@ func (p *Peer) room(limit int, done, lost <-chan struct{}) bool {
 }
 
 // pushParts sends a message in several frames, the first at once and each further one when there is room; locked, but unlocked while it waits
-// or writes. Headers are written over the end of the part before, which has been sent. If the message is a call, c, then done or the end
-// of the connection stops it between two frames.
+// or writes. Headers are written over the end of the part before, which has been sent. If the message is a call, c, then done, the end of the
+// connection, or an answer that comes too early stops it between two frames.
 func (p *Peer) pushParts(m *message, id uint64, c *call, done <-chan struct{}) {
 	binary.BigEndian.PutUint32(m.buf[framing.HeaderSize:], uint32(m.size()))
 	var lost <-chan struct{}
@@ -226,7 +226,8 @@ func (p *Peer) pushParts(m *message, id uint64, c *call, done <-chan struct{}) {
 		c.begun, c.end, lost = true, notYet, p.done
 	}
 	for at := framing.HeaderSize; at < len(m.buf); {
-		if c != nil && p.lost() != nil {
+		if c != nil && (c.finished || p.lost() != nil) {
+			p.control(typeCancel, 0, id, nil) // in place of the rest
 			return
 		}
 		n := min(len(m.buf)-at, p.outFrame)
@@ -239,7 +240,7 @@ func (p *Peer) pushParts(m *message, id uint64, c *call, done <-chan struct{}) {
 		}
 		h.Put(frame)
 		p.push(frame)
-		if at < len(m.buf) && !p.room(bulkPending, done, lost) {
+		if at < len(m.buf) && !p.room(bulkPending, c, done, lost) {
 			return
 		}
 	}
