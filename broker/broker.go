@@ -130,7 +130,7 @@ func (b *Broker) each(do func(*pool.Pool) error) error {
 			if err := do(p.crew); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				errs = append(errs, fmt.Errorf("pool %s: %w", p.name, err))
+				errs = append(errs, err) // it names the pool
 			}
 		})
 	}
@@ -138,16 +138,19 @@ func (b *Broker) each(do func(*pool.Pool) error) error {
 	return errors.Join(errs...)
 }
 
-// Snapshot is what a broker looks like at one moment: its pools by name.
+// Snapshot is what a broker looks like at one moment: its pools by name. It is a plain value that may be kept, and fit for encoding/json.
 type Snapshot struct {
-	Pools map[string]PoolSnapshot
+	Pools map[string]PoolSnapshot `json:"pools"`
 }
 
 // PoolSnapshot is what one pool looks like, with what the broker itself counts.
 type PoolSnapshot struct {
 	pool.Snapshot
-	Retries uint64 // attempts beyond the first that the broker has made
+	Retries uint64 `json:"retries"` // attempts beyond the first that the broker has made; each is counted with the calls, too
 }
+
+// Failure is a key of the failed calls in a PoolSnapshot's Counters.
+type Failure = pool.Failure
 
 // Snapshot returns what the broker looks like now, pool by pool. It works after Close, too.
 func (b *Broker) Snapshot() Snapshot {

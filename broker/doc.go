@@ -37,6 +37,25 @@
 // times, at the head of the queue, and out of a budget that keeps a failure of all workers from being multiplied. Nothing else is
 // repeated: if no worker can be had the caller decides how long to wait.
 //
+// # Leases
+//
+// Calls of one pool may go to a different worker each. Those that build on what earlier ones have left in the worker, such as an open document or a
+// session, need the same one, which [Pool.Acquire] gives:
+//
+//	lease, err := b.Pool("db").Acquire(ctx)
+//	if err != nil {
+//		return err
+//	}
+//	defer lease.Release()
+//	err = lease.Call(ctx, "begin", nil, nil)
+//	err = lease.Call(ctx, "insert", row, nil)
+//	err = lease.Call(ctx, "commit", nil, nil)
+//
+// A lease takes one of the worker's places from Acquire to Release, and its calls run one after another. Nothing is repeated on a lease, whatever
+// the options of a call say: if the worker is lost so is what it knew, and the lease fails with [ErrLeaseLost] from then on. A worker with a lease
+// is not idle; when it is to be replaced, or the broker is shut down, a lease counts as a call in flight, until RetireGrace or the context
+// of Shutdown is over.
+//
 // # Time and ends
 //
 // The caller's context is obeyed always: while the call waits, while it is being written, while the worker ignores it. Shutdown serves what has

@@ -31,5 +31,5 @@ func Example() {
 	}
 	// Output:
 	// hello <nil>
-	// caller not executed unknown_method: unknown method "shout"; the worker has echo, sleep
+	// caller not executed unknown_method: unknown method "shout"; the worker has echo, ledger_echo, sleep
 }

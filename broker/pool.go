@@ -46,31 +46,48 @@ func Metadata(m map[string]string) CallOption {
 // Call is [Broker.Call] without the pool's name in front of the method.
 func (p *Pool) Call(ctx context.Context, method string, in, out any, opts ...CallOption) error {
 	if p.missing != nil {
-		return &Error{Pool: p.name, Method: method, Slot: -1, Class: ClassCaller, Delivery: rpc.NotSent, Attempts: 1, Err: p.missing}
+		return p.unknown(method)
 	}
 	if len(opts) == 0 { // the options of a plain call stay off the heap
 		return p.try(ctx, method, in, out, &callOptions{})
 	}
-	var o callOptions
+	o := resolve(opts)
+	ctx, cancel := o.limit(ctx)
+	defer cancel()
+	return p.try(ctx, method, in, out, o)
+}
+
+// unknown is the error of a call to a pool that there is not.
+func (p *Pool) unknown(method string) error {
+	return &Error{Pool: p.name, Method: method, Slot: -1, Class: ClassCaller, Delivery: rpc.NotSent, Attempts: 1, Err: p.missing}
+}
+
+func resolve(opts []CallOption) *callOptions {
+	o := new(callOptions)
 	for _, opt := range opts {
-		opt(&o)
+		opt(o)
 	}
-	if o.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.timeout)
-		defer cancel()
+	return o
+}
+
+// limit returns the context of a call with a timeout, if it has one.
+func (o *callOptions) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if o.timeout <= 0 {
+		return ctx, func() {}
 	}
-	return p.try(ctx, method, in, out, &o)
+	return context.WithTimeout(ctx, o.timeout)
 }
 
 // try makes the call, again where that is safe and allowed.
 func (p *Pool) try(ctx context.Context, method string, in, out any, o *callOptions) error {
+	maybeRun := false // by an attempt before the last
 	for attempt := 1; ; attempt++ {
 		err := p.crew.Call(ctx, method, in, out, pool.CallOptions{Attempt: attempt, Metadata: o.metadata})
 		if err == nil {
 			p.budget.succeeded()
 			return nil
 		}
+		maybeRun = notLess(err, maybeRun)
 		if ctx.Err() != nil || !p.mayRetry(err, attempt, o.idempotent) {
 			return err
 		}

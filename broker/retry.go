@@ -28,6 +28,19 @@ func (p *Pool) mayRetry(err error, attempt int, idempotent bool) bool {
 	return idempotent && attempt <= maxIdempotent && p.budget.spend()
 }
 
+// notLess sees to it that the error of a repeated call knows no more of its execution than those of all its attempts together, and says whether
+// one of them may have executed it.
+func notLess(err error, maybeRun bool) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return true
+	}
+	if maybeRun && e.Delivery == rpc.NotSent {
+		e.Delivery = rpc.Unknown
+	}
+	return e.Delivery != rpc.NotSent
+}
+
 // budget keeps repetitions from multiplying a failure that all calls share, in the way of gRPC's retry throttling (proposal A6): each
 // repetition takes a token, ten successes give one back, and there are never more than 100.
 type budget struct{ tenths atomic.Int64 }

@@ -57,7 +57,7 @@ func TestClose_RunningCallsFailAtOnce(t *testing.T) {
 	})
 }
 
-func TestClose_ReportsWhatItForced(t *testing.T) {
+func TestP31_P36_CloseReportsWhatItForced(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCrew(t, Options{Min: 2, StopGrace: time.Second, CloseGrace: 2 * time.Second, KillGrace: 4 * time.Second},
 			program{deafToShutdown: true, deafToEOF: true, deafToTERM: true}, program{})
@@ -354,5 +354,24 @@ func TestShutdown_WhoLeavesTheQueueIsNotWaitedFor(t *testing.T) {
 		require.NoError(t, c.Shutdown(t.Context()))
 		require.Equal(t, time.Minute, time.Since(start))
 		require.ErrorIs(t, waiting.result(), context.DeadlineExceeded)
+	})
+}
+
+// Close ends a process that was being launched meanwhile as it ends one that starts: at once.
+func TestL2_6_CloseDuringALaunchKills(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var proc *process.Process
+		c := newCrew(t, Options{Start: func(_ process.Command, o process.Options) (*process.Process, error) {
+			time.Sleep(50 * time.Millisecond)
+			proc = process.StartFunc(program{deafToTERM: true, deafToEOF: true, mute: true}.run, o)
+			return proc, nil
+		}})
+		start := time.Now()
+		call := c.ask(t.Context(), "", CallOptions{})
+		time.Sleep(20 * time.Millisecond)
+		require.NoError(t, c.Close())
+		require.Equal(t, 50*time.Millisecond, time.Since(start).Truncate(10*time.Millisecond))
+		require.Equal(t, process.KILL, proc.Report().Signal)
+		require.ErrorIs(t, call.result(), ErrClosed)
 	})
 }

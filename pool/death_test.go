@@ -15,7 +15,7 @@ import (
 	"github.com/stdcrew/stdcrew/rpc"
 )
 
-func TestViolationKillsAtOnce(t *testing.T) {
+func TestP1_ViolationKillsAtOnce(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCrew(t, Options{}, program{deafToTERM: true, deafToEOF: true, handle: func(v *visit) (any, error) {
 			v.print("debug: got here\n")
@@ -73,8 +73,8 @@ func TestExitSoonAfterItsOutputEndedIsAnExit(t *testing.T) {
 	})
 }
 
-// TestGoodbye: a worker that says goodbye finishes its calls and gets no others.
-func TestGoodbye(t *testing.T) {
+// TestP26_Goodbye: a worker that says goodbye finishes its calls and gets no others.
+func TestP26_Goodbye(t *testing.T) {
 	leave := func(v *visit) (any, error) {
 		v.say(jsonLine{Goodbye: "enough"})
 		v.sleep(10 * time.Second)
@@ -138,7 +138,7 @@ func TestGoodbye(t *testing.T) {
 	})
 }
 
-func TestBoot_FailFast(t *testing.T) {
+func TestP23_BootFailFast(t *testing.T) {
 	three := 3
 	t.Run("after three failures in a row", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {

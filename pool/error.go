@@ -99,6 +99,9 @@ func (e *Error) verb() string {
 		if e.Delivery == rpc.Answered {
 			return "answered" // and the caller cannot take the answer
 		}
+		if e.Delivery == rpc.Unknown {
+			return "cut off" // by Close
+		}
 		return "refused"
 	case ClassContext:
 		return "given up"

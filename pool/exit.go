@@ -47,6 +47,16 @@ func (e *failedError) Error() string { return e.err.Error() + "; " + e.exit.Erro
 
 func (e *failedError) Unwrap() []error { return []error{e.err, e.exit} }
 
+// tailedError is an error with the end of the standard error of the worker that it is about.
+type tailedError struct {
+	err  error
+	tail string
+}
+
+func (e *tailedError) Error() string      { return e.err.Error() }
+func (e *tailedError) Unwrap() error      { return e.err }
+func (e *tailedError) stderrTail() string { return e.tail }
+
 // bootError says why a process did not become ready.
 type bootError struct {
 	err    error

@@ -154,7 +154,7 @@ func (w *worker) giveUp(err error, why process.Killer, from process.Step) {
 		w.post(event{kind: evKill, unwanted: true, why: why, from: from})
 	}
 	if rung := max(w.orders().target, w.at); w.pool.ladder[rung].Step < process.Kill {
-		w.conn.Abort(err)
+		w.conn.Abort(&tailedError{err: err, tail: w.proc.StderrTail()})
 	}
 	w.log().Warn("worker is given up", slog.Any("err", err))
 }
@@ -196,6 +196,7 @@ type orders struct {
 	target            int
 	goodbye, retiring bool
 	ready, stuck      bool
+	refuses           bool
 	inFlight          int
 	abort             bool
 	lastWords         string
@@ -212,6 +213,7 @@ func (w *worker) orders() orders {
 		retiring:  mine && m.facts.retiring,
 		ready:     mine && m.state == StateReady,
 		stuck:     w.stuck,
+		refuses:   w.refuses,
 		inFlight:  w.inFlight,
 		abort:     w.abort,
 		lastWords: w.lastWords,
@@ -237,8 +239,8 @@ func (w *worker) onWake() {
 		}
 	case o.goodbye && w.starting():
 		w.failStart(errEarlyGoodbye)
-	case o.goodbye && o.ready && !o.retiring:
-		w.log().Info("worker said goodbye", slog.String("reason", o.lastWords))
+	case (o.goodbye || o.refuses) && o.ready && !o.retiring:
+		w.log().Info("worker takes no further calls", slog.String("reason", o.lastWords))
 		w.post(event{kind: evRetire, unwanted: true, why: killerGoodbye})
 	case o.retiring && o.inFlight == 0:
 		w.post(event{kind: evDrained})

@@ -2,6 +2,8 @@ package pool
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -37,6 +39,9 @@ type Pool struct {
 	forced   []error       // what had to be forced since the pool was closed
 	changed  chan struct{} // closed at the next change that somebody may wait for; nil: nobody does
 	counters Counters
+	ends     map[process.Killer]uint64 // processes that have ended, by what is in their reports
+
+	tallies tallies // atomic
 }
 
 // phase says which calls the pool takes.
@@ -48,6 +53,10 @@ const (
 	phaseDraining              // those that had been taken before Shutdown, and their retries
 	phaseClosed                // none
 )
+
+func (p phase) String() string {
+	return [...]string{"open", "stopping", "draining", "closed"}[p]
+}
 
 // New makes a pool. It reports everything that is wrong with the options at once, and waits for nothing: Min workers start in the
 // background. The pool is to be ended by Shutdown or Close.
@@ -64,6 +73,7 @@ func New(o Options) (*Pool, error) {
 		slots:  make([]*slot, o.Max),
 		queue:  queue{bound: o.Queue},
 		places: max(1, o.InFlight),
+		ends:   map[process.Killer]uint64{},
 		restarts: restarts{
 			backoff: backoff{min: o.Restart.Min, max: o.Restart.Max, random: o.random},
 		},
@@ -118,25 +128,37 @@ func (p *Pool) Call(ctx context.Context, method string, args, reply any, o CallO
 	if err != nil {
 		return p.notCalled(method, o, classOfWait(ctx, err), err)
 	}
-	return p.callOn(ctx, w, method, args, reply, o)
+	return p.callOn(ctx, w, w.release, method, args, reply, o)
 }
 
-// callOn runs a call on a worker that has been taken for it. The connection gives the worker back.
-func (p *Pool) callOn(ctx context.Context, w *worker, method string, args, reply any, o CallOptions) error {
+// callOn runs a call on a worker that has been taken for it. The connection calls freed when the place is free again.
+func (p *Pool) callOn(ctx context.Context, w *worker, freed func(), method string, args, reply any, o CallOptions) error {
 	callCtx := ctx // its deadline is the worker's, too
 	if p.opts.CallTimeout > 0 {
 		var cancel context.CancelFunc
 		callCtx, cancel = context.WithTimeoutCause(ctx, p.opts.CallTimeout, ErrCallTimeout)
 		defer cancel()
 	}
-	err := w.conn.Call(callCtx, method, args, reply, rpc.CallOptions{Attempt: max(1, o.Attempt), Metadata: o.Metadata, Freed: w.release})
-	if answered(err) && w.calls.Add(1) == 1 {
-		p.proved()
+	err := w.conn.Call(callCtx, method, args, reply, rpc.CallOptions{Attempt: max(1, o.Attempt), Metadata: o.Metadata, Freed: freed})
+	if answered(err) {
+		p.countAnswer(w, err)
 	}
 	if err == nil {
 		return nil
 	}
 	class, delivery, cause := classify(ctx, callCtx, err)
+	switch {
+	case errors.Is(cause, ErrCallTimeout):
+		cause = &tailedError{err: fmt.Errorf("%w (%v)", cause, p.opts.CallTimeout), tail: w.proc.StderrTail()}
+	case refusesAll(err):
+		w.saidRefusal()
+	}
+	return p.failed(w, method, o, class, delivery, cause)
+}
+
+// failed makes the error of a call that a worker got, or was to get.
+func (p *Pool) failed(w *worker, method string, o CallOptions, class Class, delivery rpc.Delivery, cause error) error {
+	p.tallies.failed(class, delivery)
 	return &Error{
 		Pool: p.opts.Name, Method: method, Slot: w.slot.index, PID: w.pid,
 		Class: class, Delivery: delivery, Attempts: max(1, o.Attempt), Err: cause,
@@ -145,6 +167,7 @@ func (p *Pool) callOn(ctx context.Context, w *worker, method string, args, reply
 
 // notCalled makes the error of a call that no worker got.
 func (p *Pool) notCalled(method string, o CallOptions, class Class, cause error) error {
+	p.tallies.failed(class, rpc.NotSent)
 	return &Error{
 		Pool: p.opts.Name, Method: method, Slot: -1,
 		Class: class, Delivery: rpc.NotSent, Attempts: max(1, o.Attempt), Err: cause,

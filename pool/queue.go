@@ -10,6 +10,7 @@ type waiter struct {
 	worker  *worker       // the place granted; nil: none
 	err     error         // why there is none
 	timer   *time.Timer   // QueueTimeout's; nil until first needed
+	since   time.Duration // when it came
 
 	line       *line // the one it stands in; nil: in none
 	prev, next *waiter

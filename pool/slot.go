@@ -50,6 +50,7 @@ func (p *Pool) apply(s *slot, e event, fx *effects) (stray bool) {
 		return stray
 	}
 	if after == StateStopped {
+		p.gone(s.worker, e, fx)
 		s.worker = nil
 	}
 	p.census = p.count()

@@ -80,6 +80,7 @@ func (w *worker) beginStart() {
 		}
 		if p.phase == phaseClosed {
 			p.apply(w.slot, event{kind: evKill, gen: w.gen, why: process.KillerShutdown, from: process.Kill}, fx)
+			w.end(p.rungOf(process.Kill), process.KillerShutdown)
 		}
 	})
 	w.watchStart()
@@ -153,6 +154,15 @@ func (w *worker) saidGoodbye(reason string) {
 	w.poke()
 }
 
+// saidRefusal: the worker has refused a call because it has begun to stop. Its goodbye comes when its other calls have ended.
+func (w *worker) saidRefusal() {
+	w.pool.mu.Lock()
+	defer w.pool.mu.Unlock()
+	w.refuses = true
+	w.pool.withdraw(w)
+	w.poke()
+}
+
 // saidStarting gives the worker more time for its start.
 func (w *worker) saidStarting(message string) {
 	p := w.pool
@@ -167,10 +177,11 @@ func (w *worker) saidStarting(message string) {
 
 // overdue says that the start took too long.
 func (w *worker) overdue() error {
+	limit := w.pool.opts.StartTimeout
 	if words := w.orders().lastWords; words != "" {
-		return fmt.Errorf("%w; it last said %q", errStartTimeout, words)
+		return fmt.Errorf("%w (%v); it last said %q", errStartTimeout, limit, words)
 	}
-	return errStartTimeout
+	return fmt.Errorf("%w (%v)", errStartTimeout, limit)
 }
 
 // bootError says why this worker did not become ready.

@@ -16,7 +16,7 @@ import (
 	"github.com/stdcrew/stdcrew/rpc"
 )
 
-func TestBoot_TheExitSaysWhy(t *testing.T) {
+func TestP15_BootTheExitSaysWhy(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCrewOf(t, Options{Restart: Restart{Min: time.Millisecond, Max: time.Millisecond}}, func(int) process.Func {
 			return func(m *process.Memory) int {
@@ -45,8 +45,8 @@ func TestBoot_UnableAndStillRunning(t *testing.T) {
 	})
 }
 
-// TestExit_HasTheLastOfStderr: the error waits a little for it.
-func TestExit_HasTheLastOfStderr(t *testing.T) {
+// TestP15_ExitHasTheLastOfStderr: the error waits a little for it.
+func TestP15_ExitHasTheLastOfStderr(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCrew(t, Options{Log: slowStderr()}, program{handle: func(v *visit) (any, error) {
 			fmt.Fprintln(v.Stderr, "panic: out of ink")
@@ -170,7 +170,7 @@ func TestLostUnderTheHook(t *testing.T) {
 func TestStartTimeoutSaysWhatTheWorkerSaid(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCrew(t, Options{StartTimeout: 10 * time.Second}, program{loading: 1, loads: 9 * time.Second, mute: true})
-		require.ErrorContains(t, c.echo(t.Context(), ""), `not ready within StartTimeout; it last said "still"`)
+		require.ErrorContains(t, c.echo(t.Context(), ""), `not ready within StartTimeout (10s); it last said "still"`)
 	})
 }
 

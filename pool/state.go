@@ -37,3 +37,6 @@ func (s State) String() string {
 		return fmt.Sprintf("state %d", uint8(s))
 	}
 }
+
+// MarshalText returns the state's name, also for encoding/json.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

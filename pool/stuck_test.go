@@ -232,3 +232,27 @@ func requireHang(t *testing.T, c *crew, err error) {
 	require.EqualValues(t, 1, c.Snapshot().Counters.Deaths, "a hang counts as a death")
 	require.Len(t, c.launched(), 2)
 }
+
+// P18: a worker that has begun to stop refuses calls long before its goodbye, which waits for those that run. It gets no further ones.
+func TestP18_WorkerThatRefusesGetsNoFurtherCalls(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := nativeCrew(t, Options{Max: 2}, 8, func(j job) (any, error) {
+			if j.method == "leave" {
+				j.leave()
+				time.Sleep(20 * time.Second)
+			}
+			return j.arg, nil
+		})
+		start := time.Now()
+		leaving := c.call(t.Context(), "leave")
+		e := asError(t, c.echo(t.Context(), "too late"))
+		require.Equal(t, ClassInterrupted, e.Class)
+		require.Equal(t, rpc.NotSent, e.Delivery)
+		synctest.Wait()
+		require.True(t, c.Snapshot().Workers[0].Retiring)
+		c.serves()
+		require.Zero(t, time.Since(start))
+		require.Len(t, c.launched(), 2)
+		require.NoError(t, leaving.result(), "it may end")
+	})
+}

@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -71,6 +72,7 @@ func (p *Pool) join(retried bool) (*worker, *waiter, error) {
 		p.wanted = true
 		return nil, nil, ErrQueueFull
 	}
+	waiting.since = p.now()
 	return nil, waiting, nil
 }
 
@@ -109,7 +111,7 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*worker, error) {
 	case <-ctx.Done():
 		left = contextError(ctx)
 	case <-timeout:
-		left = ErrQueueTimeout
+		left = fmt.Errorf("%w (%v)", ErrQueueTimeout, p.opts.QueueTimeout)
 	}
 	if left != nil && !p.leave(w) {
 		<-w.decided // comes at once: the decision has been made

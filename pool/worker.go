@@ -3,7 +3,6 @@ package pool
 import (
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/stdcrew/stdcrew/process"
@@ -21,9 +20,9 @@ type worker struct {
 
 	release func() // freed, made once: it goes with every call
 
-	pid   int           // set before the worker is ready
-	conn  Conn          // likewise
-	calls atomic.Uint64 // answered
+	pid   int   // set before the worker is ready
+	conn  Conn  // likewise
+	calls tally // answered
 
 	open      bool // in the crew: it gets calls while it has a free place
 	inFlight  int
@@ -31,6 +30,8 @@ type worker struct {
 	idleSince time.Duration // since it was last without a call
 	launched  time.Duration
 	readied   time.Duration
+	leases    []*Lease // whose places are taken
+	gone      error    // how its process ended; nil: it has not
 
 	prev, next *worker // in the ready set; nil: not listed
 	shelf      int
@@ -39,6 +40,7 @@ type worker struct {
 	why       process.Killer // the first reason to end it
 	goodbye   bool           // it has said so
 	lastWords string         // with the goodbye, or while it was loading
+	refuses   bool           // it has refused a call because it is about to say so
 	stuck     bool           // it does not end a canceled call; which, its connection knows
 	abort     bool           // its calls are to be failed with ErrClosed
 	deadline  time.Duration  // for the start; 0: none
@@ -139,6 +141,7 @@ func (p *Pool) admit(w *worker, fx *effects) {
 
 // withdraw takes a worker out of the crew: it gets no further calls.
 func (p *Pool) withdraw(w *worker) {
+	w.endLeases()
 	if !w.open {
 		return
 	}
@@ -152,6 +155,7 @@ func (p *Pool) withdraw(w *worker) {
 func (w *worker) end(rung int, why process.Killer) {
 	w.target = rung
 	w.blame(why)
+	w.endLeases()
 	w.poke()
 }
 

@@ -114,7 +114,7 @@ func (in *incoming) encode(result any, e *RemoteError, limit int) {
 			if m.size() <= limit {
 				return
 			}
-			err = errors.New(oversize(m.size()))
+			err = errors.New(oversize(m.size(), limit))
 		}
 		e = &RemoteError{Code: CodeBadResult, Message: err.Error()}
 	}

@@ -111,10 +111,10 @@ func (p *Peer) answered(m framing.Message) {
 	delete(p.calls.pending, m.ID)
 	if len(m.Body) > smallReply && !m.Owned {
 		p.mu.Unlock()
-		c.take(m)
+		c.take(m, p.inLimit())
 		p.mu.Lock()
 	} else {
-		c.take(m)
+		c.take(m, p.inLimit())
 	}
 	freed := p.finish(c)
 	p.mu.Unlock()
@@ -122,11 +122,11 @@ func (p *Peer) answered(m framing.Message) {
 }
 
 // take keeps the answer; the call is no longer pending and so nobody else's to finish.
-func (c *call) take(m framing.Message) {
+func (c *call) take(m framing.Message, limit int) {
 	c.answer, c.flags = m.Type, m.Flags
 	switch {
 	case m.Dropped:
-		c.err = &RemoteError{Code: CodeBadReply, Message: oversize(m.Size)}
+		c.err = &RemoteError{Code: CodeBadReply, Message: oversize(m.Size, limit)}
 	case m.Owned:
 		c.reply = m.Body
 	default:

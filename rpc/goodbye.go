@@ -75,7 +75,12 @@ func (p *Peer) goodbye(body []byte) error {
 		return nil
 	}
 	p.end.goodbye = true
+	p.mu.Unlock()
+	if p.notify.goodbye != nil {
+		p.notify.goodbye(m.Reason) // first: who repeats a call at once must not come back to this worker
+	}
 	var freed []func()
+	p.mu.Lock()
 	for id, c := range p.calls.pending {
 		if id > m.LastID && !c.ping {
 			c.err = &CallError{Delivery: NotSent, Err: ErrGoodbye}
@@ -84,9 +89,6 @@ func (p *Peer) goodbye(body []byte) error {
 	}
 	p.mu.Unlock()
 	free(freed...)
-	if p.notify.goodbye != nil {
-		p.notifyLater(func() { p.notify.goodbye(m.Reason) })
-	}
 	return nil
 }
 

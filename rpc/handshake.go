@@ -17,7 +17,7 @@ type HostOptions struct {
 	Handler Handler // answers calls of the worker; if nil, they are refused
 	Sweeper *Sweeper
 
-	Goodbye  func(reason string)  // the worker takes no further calls; on a goroutine of its own
+	Goodbye  func(reason string)  // the worker takes no further calls; before those that it has not accepted fail; must not block
 	Starting func(message string) // the worker is still loading; must not block
 	Noise    func(text []byte)    // what was skipped before the hello, at most 1 KiB of it; must not block
 
@@ -112,6 +112,12 @@ func (p *Peer) greet(m framing.Message) error {
 			return violation("malformed init_error: %v", err)
 		}
 		return e
+	case p.phase == awaitReady && m.Type == typeGoodbye:
+		var g goodbyeMessage
+		if err := decodeValue(m.Body, &g); err != nil {
+			return violation("malformed goodbye: %v", err)
+		}
+		return fmt.Errorf("said goodbye before it was ready: %q", clip(g.Reason))
 	case p.phase == awaitWelcome && m.Type == typeWelcome:
 		return p.welcomed(m.Body)
 	case p.phase == awaitWelcome && m.Type == typeRefuse:

@@ -140,7 +140,7 @@ func (p *Peer) refuse(m framing.Message) *RemoteError {
 	case p.handler == nil || !p.host && !s.ready:
 		return &RemoteError{Code: CodeUnknownMethod, Message: "this side takes no calls"}
 	case m.Dropped && m.Size > p.inLimit():
-		return &RemoteError{Code: CodeTooLarge, Message: oversize(m.Size)}
+		return &RemoteError{Code: CodeTooLarge, Message: oversize(m.Size, p.inLimit())}
 	case m.Dropped, len(s.running) >= p.places:
 		return &RemoteError{Code: CodeOverloaded, Message: fmt.Sprintf("more than %d calls at a time", p.places)}
 	}
@@ -155,7 +155,9 @@ func (p *Peer) inLimit() int {
 	return p.hello.MaxMessage
 }
 
-func oversize(n int) string { return fmt.Sprintf("message of %d bytes is over the limit", n) }
+func oversize(n, limit int) string {
+	return fmt.Sprintf("message of %d bytes is over the limit of %d; raise MaxMessage on the receiving side or send less", n, limit)
+}
 
 // answerError answers a call whose handler was not entered; locked. The reader cannot wait until there is room: a side that goes on calling
 // without reading the answers breaks the connection.

@@ -79,7 +79,7 @@ func (p *Peer) sweepStalls() (again bool, do []func()) {
 	waits, stuck := p.sweepLeft()
 	switch {
 	case writes && s.write.still(s.clock, p.out.claimed+p.out.writes, p.unread()) >= p.limits.write:
-		return false, p.stalled(fmt.Errorf("%w: nothing of what is being written to it for %v", ErrWriteStall, p.limits.write))
+		return false, p.stalled(fmt.Errorf("%w: nothing of what is being written to it was read for %v", ErrWriteStall, p.limits.write))
 	case reads && s.frame.still(s.clock, s.reads, 0) >= p.limits.frame:
 		return false, p.stalled(fmt.Errorf("%w: %d bytes of it came, and nothing more for %v", ErrFrameStall, s.part, p.limits.frame))
 	}

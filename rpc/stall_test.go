@@ -34,7 +34,7 @@ func TestP6_WriteStall(t *testing.T) {
 			<-host.Done()
 			passed(t, start, 3*time.Second)
 			require.ErrorIs(t, host.Err(), rpc.ErrWriteStall)
-			require.ErrorContains(t, host.Err(), "does not read its stdin: nothing of what is being written to it for 3s")
+			require.ErrorContains(t, host.Err(), "does not read its stdin: nothing of what is being written to it was read for 3s")
 			if hold {
 				require.Empty(t, whole, "the owner knows better why")
 				host.Abort(host.Err())

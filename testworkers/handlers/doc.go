@@ -2,7 +2,7 @@
 //
 // Each function here registers the methods of one kind of worker:
 //
-//   - [Echo]: echo and sleep, for measuring and for filling a crew with calls
+//   - [Echo]: echo, ledger_echo and sleep, for measuring and for filling a crew with calls
 //   - [Index]: index, the word frequencies of a piece of text: real work with a
 //     result that anybody can count again
 //   - [Crash]: exit, kill, grandchild and sleep, for dying in the ways that workers die

@@ -36,7 +36,7 @@ func Index(w *worker.Worker) {
 }
 
 func index(_ context.Context, in IndexInput) (out IndexOutput, err error) {
-	l, err := beginLedger(in)
+	l, err := beginLedger(in.Ledger, in.Pass, in.Key)
 	if err != nil {
 		return IndexOutput{}, err
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // A ledger says what the workers really did, for somebody who trusts neither
-// them nor their host. It is a text file to which each index call appends
+// them nor their host. It is a text file to which each call that names one appends
 //
 //	begin PASS KEY PID
 //	end PASS KEY PID
@@ -22,18 +22,20 @@ import (
 // ledger is one call's open ledger. A nil ledger writes nothing.
 type ledger struct {
 	file *os.File
-	in   *IndexInput
+	pass int
+	key  string
 }
 
-func beginLedger(in IndexInput) (*ledger, error) {
-	if in.Ledger == "" {
+// beginLedger opens the ledger at path, if there is one, and writes that the call of that key begins.
+func beginLedger(path string, pass int, key string) (*ledger, error) {
+	if path == "" {
 		return nil, nil
 	}
-	file, err := os.OpenFile(in.Ledger, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
-	l := &ledger{file: file, in: &in}
+	l := &ledger{file: file, pass: pass, key: key}
 	if err := l.write("begin"); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -44,11 +46,18 @@ func (l *ledger) end() error {
 	if l == nil {
 		return nil
 	}
-	return errors.Join(l.write("end"), l.file.Close())
+	return errors.Join(l.write("end"), l.close())
+}
+
+func (l *ledger) close() error {
+	if l == nil {
+		return nil
+	}
+	return l.file.Close()
 }
 
 func (l *ledger) write(event string) error {
-	line := fmt.Sprintf("%s %d %s %d\n", event, l.in.Pass, l.in.Key, os.Getpid())
+	line := fmt.Sprintf("%s %d %s %d\n", event, l.pass, l.key, os.Getpid())
 	if _, err := l.file.WriteString(line); err != nil {
 		return fmt.Errorf("write ledger: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -33,6 +34,29 @@ func TestIndexWithoutLedger(t *testing.T) {
 func TestIndexFailsWithoutItsLedger(t *testing.T) {
 	_, err := index(context.Background(), IndexInput{Ledger: filepath.Join(t.TempDir(), "absent", "ledger")})
 	require.ErrorContains(t, err, "open ledger")
+}
+
+func TestLedgerEchoWritesTheLedger(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger")
+	in := LedgerEchoInput{Key: "7", Pass: 1, Ledger: path, Body: []byte("hi")}
+	out, err := ledgerEcho(context.Background(), in, 0)
+	require.NoError(t, err)
+	require.Equal(t, []byte("hi"), out)
+
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	in.Key = "8"
+	_, err = ledgerEcho(gone, in, time.Hour)
+	require.ErrorIs(t, err, context.Canceled)
+
+	in.Ledger = ""
+	out, err = ledgerEcho(context.Background(), in, 0)
+	require.NoError(t, err)
+	require.Equal(t, []byte("hi"), out)
+
+	lines, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, fmt.Sprintf("begin 1 7 %[1]d\nend 1 7 %[1]d\nbegin 1 8 %[1]d\n", os.Getpid()), string(lines))
 }
 
 func TestLedgerKey(t *testing.T) {
