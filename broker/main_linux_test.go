@@ -16,10 +16,11 @@ import (
 
 	"github.com/stdcrew/stdcrew/broker"
 	"github.com/stdcrew/stdcrew/testworkers/handlers"
+	"github.com/stdcrew/stdcrew/testworkers/hostile/modes"
 	"github.com/stdcrew/stdcrew/worker"
 )
 
-// envPlay makes the test binary another program: a host that is killed, or an application that forgot worker.Main.
+// envPlay makes the test binary another program: a host that is killed, an application that forgot worker.Main, or a hostile worker.
 const envPlay = "BROKER_TEST_PLAY"
 
 func TestMain(m *testing.M) {
@@ -28,10 +29,13 @@ func TestMain(m *testing.M) {
 		os.Exit(playForgetful())
 	case "host":
 		os.Exit(playHost())
+	case "hostile":
+		os.Exit(modes.Main(os.Args[1:]))
 	}
 	worker.Main(map[string]func(*worker.Worker){
 		"echo":  handlers.Echo(0),
 		"crash": handlers.Crash,
+		"notes": takeNotes,
 	})
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // workers built with the race detector would take a second to exit
 	before := takeStock()

@@ -16,6 +16,7 @@ var library = []string{
 
 // program is what commands may use beside library.
 var program = append([]string{
+	"github.com/HdrHistogram/hdrhistogram-go",
 	"github.com/peterbourgon/ff/v3",
 	"github.com/schollz/progressbar/v3",
 	"golang.org/x/term",
@@ -32,6 +33,7 @@ type rule struct {
 
 // table is the order of the house: who may import whom. "x/..." stands for x and everything below it, an exact row wins.
 // Payloads are encoded in the connection alone, so neither pool nor broker needs MessagePack.
+// brokertest puts processes in memory behind a real broker, and stands between the worker in each and its pipes.
 var table = map[string]rule{
 	"framing":           {},
 	"rpc":               {ours: []string{"framing"}, others: library},
@@ -39,14 +41,14 @@ var table = map[string]rule{
 	"process":           {others: []string{"golang.org/x/sync", "golang.org/x/sys"}},
 	"pool":              {ours: []string{"rpc", "process"}, others: []string{"golang.org/x/sync", "golang.org/x/sys"}},
 	"broker":            {ours: []string{"pool", "rpc", "process"}, others: []string{"golang.org/x/sync"}},
-	"broker/brokertest": {ours: []string{"broker", "worker"}, others: library},
+	"broker/brokertest": {ours: []string{"broker", "worker", "process", "rpc", "framing"}, others: library},
 	"monitor":           {ours: []string{"process"}, others: []string{"golang.org/x/sync", "golang.org/x/sys"}},
 
 	"jobs":    {ours: []string{"broker"}, others: library},
 	"admin":   {ours: []string{"broker"}, others: library},
 	"jsonrpc": {ours: []string{"pool", "rpc"}, others: append([]string{"github.com/sourcegraph/jsonrpc2"}, library...)},
 
-	"testworkers/...": {ours: []string{"worker", "testworkers/..."}, others: library},
+	"testworkers/...": {ours: []string{"worker", "framing", "testworkers/..."}, others: library},
 	"examples/...":    {ours: []string{public}, others: library},
 	"cmd/...":         {ours: []string{public}, others: program},
 	"internal/arch":   {},
