@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stdcrew/stdcrew/broker"
+	"github.com/stdcrew/stdcrew/broker/brokertest"
 	"github.com/stdcrew/stdcrew/process"
 	"github.com/stdcrew/stdcrew/worker"
 )
@@ -44,7 +45,7 @@ func TestUnknownPoolSaysWhichThereAre(t *testing.T) {
 	require.Zero(t, b.Pool("nowhere").Snapshot())
 }
 
-func TestMissingProgramFailsAtOnce(t *testing.T) {
+func TestP23_MissingProgramFailsAtOnce(t *testing.T) {
 	b, err := broker.New(broker.Options{Pools: map[string]broker.PoolOptions{"none": {Command: broker.Command{Path: "/no/such/program"}}}})
 	require.NoError(t, err)
 	defer b.Close()
@@ -144,4 +145,26 @@ func (c *crashing) broker(t *testing.T, deaths int) *broker.Broker {
 	}}})
 	require.NoError(t, err)
 	return b
+}
+
+// A call that may have run in its first attempt is not said to be not executed because a repetition was not.
+func TestRepeatedCallKnowsOfAllItsAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ran := 0
+		b := brokertest.New(t, brokertest.Pools{"once": {Handlers: func(w *brokertest.Worker) {
+			brokertest.Handle(w, "run", func(context.Context, int) (int, error) { ran++; return ran, nil })
+		}}})
+		b.Pool("once").Next("run", 1, brokertest.Killed(9, "")) // the first attempt's worker
+		require.NoError(t, b.Call(t.Context(), "once.run", 1, nil, broker.Idempotent()), "the repetition succeeds")
+
+		b.Pool("once").Next("run", 1, brokertest.Killed(9, ""))
+		b.Pool("once").NextStart(10, brokertest.Exit(1, "no more"))
+		err := b.Call(t.Context(), "once.run", 1, nil, broker.Idempotent())
+		var e *broker.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, broker.ClassUnavailable, e.Class)
+		require.Equal(t, broker.Unknown, e.Delivery)
+		require.False(t, broker.Retryable(err))
+		b.Pool("once").Reset()
+	})
 }
