@@ -1,43 +1,26 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 
 	"github.com/stdcrew/stdcrew/broker"
-	"github.com/stdcrew/stdcrew/testworkers/handlers"
 )
 
-// indexPool is the broker's name for the crew.
-const indexPool = "index"
-
-// crew is the workers of a run, and the broker that keeps them.
+// crew is the workers of a command, and the broker that keeps them.
 type crew struct {
 	broker *broker.Broker
+	pool   *broker.Pool
+	name   string // of the pool
 }
 
-// newCrew makes a crew of this program's workers of the kind self. No process
-// starts before the first call.
-func newCrew(self string, workers, inFlight int) (*crew, error) {
-	b, err := broker.New(broker.Options{Pools: map[string]broker.PoolOptions{
-		indexPool: {
-			Command:  broker.Self(self),
-			Max:      workers,
-			InFlight: inFlight,
-			Queue:    workers*inFlight + spareCallers, // every caller may wait at once
-		},
-	}})
+// newCrew makes a crew under this name. Unless o says otherwise, no process starts before the first call.
+func newCrew(name string, o broker.PoolOptions) (*crew, error) {
+	b, err := broker.New(broker.Options{Pools: map[string]broker.PoolOptions{name: o}})
 	if err != nil {
 		return nil, err
 	}
-	return &crew{broker: b}, nil
-}
-
-// index has a worker index a piece. Indexing changes nothing, so a call whose worker
-// is killed is made again by the broker.
-func (c *crew) index(ctx context.Context, in handlers.IndexInput) (handlers.IndexOutput, error) {
-	return broker.Call[handlers.IndexOutput](ctx, c.broker, indexPool+".index", in, broker.Idempotent())
+	return &crew{broker: b, pool: b.Pool(name), name: name}, nil
 }
 
 // crewCounts is what has become of the workers and calls so far.
@@ -47,7 +30,7 @@ type crewCounts struct {
 }
 
 func (c *crew) counts() crewCounts {
-	s := c.broker.Snapshot().Pools[indexPool]
+	s := c.pool.Snapshot()
 	return crewCounts{
 		started: int64(s.Counters.Started),
 		lost:    int64(s.Counters.Deaths + s.Counters.BootFailures),
@@ -64,12 +47,22 @@ func (c *crew) status() string {
 // ready returns the process ids of the workers that take calls.
 func (c *crew) ready() []int {
 	var pids []int
-	for _, w := range c.broker.Snapshot().Pools[indexPool].Workers {
+	for _, w := range c.pool.Snapshot().Workers {
 		if w.State == broker.StateReady && w.PID != 0 {
 			pids = append(pids, w.PID)
 		}
 	}
 	return pids
+}
+
+// killer returns one that kills every so many units of work.
+func (c *crew) killer(every int, fail func(error)) *killer {
+	return &killer{
+		every: every,
+		pids:  c.ready,
+		kill:  func(pid int) (bool, error) { return killListed(pid, c.ready) },
+		fail:  fail,
+	}
 }
 
 // kill ends all workers that take calls, whatever they are doing.

@@ -2,59 +2,48 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"github.com/stdcrew/stdcrew/broker"
+	"github.com/stdcrew/stdcrew/testworkers/handlers"
 )
 
 const (
 	spareCallers = 2   // callers beyond what the crew takes, so that no worker waits for one
 	maxFailures  = 100 // failed calls after which a run gives up
-	maxReported  = 20  // notes of one kind that are printed one by one
 )
+
+// newIndexCrew makes a crew of this program's workers of the kind self.
+func newIndexCrew(self string, workers, inFlight int) (*crew, error) {
+	return newCrew(indexCrew, broker.PoolOptions{
+		Command:  broker.Self(self),
+		Max:      workers,
+		InFlight: inFlight,
+		Queue:    workers*inFlight + spareCallers, // every caller may wait at once
+	})
+}
 
 // indexRun is one execution of run. Its fields are set before the first pass;
 // the counters alone change while passes run.
 type indexRun struct {
-	options  runOptions
-	console  console
-	crew     *crew
-	progress *progress
-	on       interrupts
-	count    counters
-	other    atomic.Int64 // errors that are not failed calls
-	before   atomic.Int64 // files looked at before this pass
-	gaveUp   func()       // ends drain
+	*session
+	options runOptions
+	count   counters
+	before  atomic.Int64 // files looked at before this pass
+	gaveUp  func()       // ends drain
 }
 
 // runIndex makes the passes, closes the crew and prints the summary.
 func runIndex(o runOptions, c console, crew *crew, signals <-chan os.Signal, restore func()) error {
-	r := &indexRun{options: o, console: c, crew: crew}
-	r.progress = startProgress(c.stderr, c.terminal, r.looked, crew.status)
-	r.on = watchInterrupts(signals, restore, func() {
-		r.progress.note("interrupted: finishing the files that are open; once more to end at once")
-	})
+	r := &indexRun{options: o}
+	r.session = newSession(c, crew, workflow{"files", r.looked, "the files that are open"}, signals, restore)
 	s, words, err := r.passes()
-	forced := r.on.force.Err() != nil
-	r.on.stop()
-	if forced {
-		crew.kill()
-	}
-	closeErr := crew.close()
-	r.progress.stop()
-
-	switch {
-	case forced:
-		return &exitError{exitInterrupted, errors.New("ended at once; the run is incomplete")}
-	case err != nil:
+	if err := r.end(err); err != nil {
 		return err
-	}
-	if closeErr != nil {
-		fmt.Fprintf(c.stderr, "error: %v\n", closeErr)
-		r.other.Add(1)
 	}
 	r.finish(&s)
 	return r.print(&s, words)
@@ -100,24 +89,25 @@ func (r *indexRun) passes() (summary, map[string]int, error) {
 }
 
 func (r *indexRun) plan() plan {
-	killer := &killer{
-		every: r.options.killEvery,
-		pids:  r.crew.ready,
-		kill:  func(pid int) (bool, error) { return killListed(pid, r.crew.ready) },
-		fail:  r.fail,
-	}
 	return plan{
 		root:     r.options.root,
-		index:    r.crew.index,
+		index:    r.index,
 		callers:  r.options.workers*r.options.inFlight + spareCallers,
 		readers:  runtime.GOMAXPROCS(0),
 		verify:   r.options.verify,
 		ledger:   r.options.ledger,
 		count:    &r.count,
-		fileDone: killer.fileDone,
+		fileDone: r.crew.killer(r.options.killEvery, r.fail).done,
 		warn:     r.warn,
 		failed:   r.callFailed,
 	}
+}
+
+// index has a worker index a piece. Indexing changes nothing, so a call whose worker
+// is killed is made again by the broker.
+func (r *indexRun) index(ctx context.Context, in handlers.IndexInput) (out handlers.IndexOutput, err error) {
+	err = r.crew.pool.Call(ctx, "index", in, &out, broker.Idempotent())
+	return out, err
 }
 
 // looked returns the files done with in this pass.
@@ -136,21 +126,6 @@ func (r *indexRun) callFailed(key string, err error) {
 	if n == maxFailures {
 		r.progress.note("error: giving up after %d failed calls", n)
 		r.gaveUp()
-	}
-}
-
-// fail counts and prints an error that is not a failed call.
-func (r *indexRun) fail(err error) {
-	r.report(r.other.Add(1), "error: %v", err)
-}
-
-// report prints the n-th note of its kind, unless there have been many.
-func (r *indexRun) report(n int64, format string, args ...any) {
-	switch {
-	case n < maxReported:
-		r.progress.note(format, args...)
-	case n == maxReported:
-		r.progress.note(format+" (further ones are counted but not printed)", args...)
 	}
 }
 

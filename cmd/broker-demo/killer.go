@@ -9,22 +9,22 @@ import (
 	"sync"
 )
 
-// killer ends a random worker every so many files, from outside: to the broker
+// killer ends a random worker every so many units of work, from outside: to the broker
 // it is a crash like any other.
 type killer struct {
-	every int          // files between kills; zero: none
+	every int          // units between kills; zero: none
 	pids  func() []int // the workers that are ready, as the broker sees them
 	kill  func(pid int) (bool, error)
 	fail  func(error) // a worker could not be killed
 
 	mu     sync.Mutex
-	files  int   // done since the last kill that was due
+	units  int   // done since the last kill that was due
 	owed   int   // kills that were due when no worker was ready
 	struck []int // killed, while the broker has not noticed yet
 }
 
-// fileDone counts a file and kills when it is time. Any goroutine may call it.
-func (k *killer) fileDone() {
+// done counts a unit of work and kills when it is time. Any goroutine may call it.
+func (k *killer) done() {
 	if k.every == 0 || !k.take() {
 		return
 	}
@@ -41,8 +41,8 @@ func (k *killer) fileDone() {
 func (k *killer) take() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.files++; k.files == k.every {
-		k.files = 0
+	if k.units++; k.units == k.every {
+		k.units = 0
 		k.owed++
 	}
 	if k.owed == 0 {

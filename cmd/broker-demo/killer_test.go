@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestKillerKillsEveryNFiles(t *testing.T) {
+func TestKillerKillsEveryNUnits(t *testing.T) {
 	var killed []int
 	ready := []int{11, 12, 13, 14}
 	k := &killer{
@@ -18,7 +18,7 @@ func TestKillerKillsEveryNFiles(t *testing.T) {
 		kill:  func(pid int) (bool, error) { killed = append(killed, pid); return true, nil },
 	}
 	for range 10 {
-		k.fileDone()
+		k.done()
 	}
 	require.Len(t, killed, 3)
 	require.Subset(t, ready, killed)
@@ -39,14 +39,14 @@ func TestKillerOwesWhatItCouldNotKill(t *testing.T) {
 		},
 	}
 	for range 4 {
-		k.fileDone()
+		k.done()
 	}
 	ready = []int{1}
-	k.fileDone()
+	k.done()
 	require.Zero(t, killed)
 	ready = []int{2, 3}
-	k.fileDone()
-	k.fileDone()
+	k.done()
+	k.done()
 	require.Equal(t, 2, killed, "one at a time, with the next files")
 }
 
@@ -60,14 +60,14 @@ func TestKillerKillsNobodyTwice(t *testing.T) {
 		kill:  func(pid int) (bool, error) { killed = append(killed, pid); return true, nil },
 	}
 	for range 3 {
-		k.fileDone()
+		k.done()
 	}
 	require.Equal(t, []int{11}, killed)
 	ready = []int{12}
-	k.fileDone()
+	k.done()
 	require.Equal(t, []int{11, 12}, killed)
 	ready = []int{11} // another process, of the same number
-	k.fileDone()
+	k.done()
 	require.Equal(t, []int{11, 12, 11}, killed)
 }
 
@@ -81,14 +81,14 @@ func TestKillerReportsFailuresOnce(t *testing.T) {
 		fail:  func(err error) { failures = append(failures, err) },
 	}
 	for range 3 {
-		k.fileDone()
+		k.done()
 	}
 	require.Equal(t, []error{denied}, failures)
 }
 
 func TestKillerIsOffByDefault(t *testing.T) {
 	k := &killer{} // calling any of its functions would panic
-	k.fileDone()
+	k.done()
 }
 
 func TestKillerCountsFilesOfAllGoroutines(t *testing.T) {
@@ -103,13 +103,13 @@ func TestKillerCountsFilesOfAllGoroutines(t *testing.T) {
 	for range 10 {
 		callers.Go(func() { // ends after its files
 			for range 50 {
-				k.fileDone()
+				k.done()
 			}
 		})
 	}
 	callers.Wait()
 	for range 100 { // what was owed because two came at once
-		k.fileDone()
+		k.done()
 	}
 	require.Equal(t, 120, killed)
 }

@@ -5,7 +5,16 @@
 //	broker-demo run -verify -kill-every 500
 //
 // which has all words of the Go sources counted by workers of which one is
-// killed every 500 files, and checks the result against a count made in process.
+// killed every 500 files, and checks the result against a count made in process. Then
+//
+//	broker-demo load -callers 64 -workers 8 -kill-every 500
+//
+// measures calls to workers that echo, or to any other worker program, and checks
+// that each call ends exactly once although workers are killed. And
+//
+//	broker-demo call -- ./echo echo '{"a": 1}'
+//
+// makes one call to a worker program, such as testworkers/echo, and tells what comes of it.
 package main
 
 import (
@@ -24,13 +33,16 @@ import (
 	"github.com/stdcrew/stdcrew/worker"
 )
 
-// indexCrew is the crew that run uses.
-const indexCrew = "index"
+// The crews that run and load use.
+const (
+	indexCrew = "index"
+	echoCrew  = "echo"
+)
 
 // crews is what the program is when it runs as a worker, by the name given to broker.Self.
 var crews = map[string]func(*worker.Worker){
 	indexCrew: handlers.Index,
-	"echo":    handlers.Echo(0),
+	echoCrew:  handlers.Echo(0),
 	"crash":   handlers.Crash,
 }
 
@@ -113,7 +125,7 @@ func rootCommand(c console, help io.Writer) *ffcli.Command {
 		ShortUsage:  "broker-demo <command> [flags] [arguments]",
 		ShortHelp:   "A crew of worker processes on real input.",
 		FlagSet:     set,
-		Subcommands: []*ffcli.Command{runCommand(c, help)},
+		Subcommands: []*ffcli.Command{runCommand(c, help), loadCommand(c, help), callCommand(c, help)},
 		Exec: func(_ context.Context, args []string) error {
 			if len(args) > 0 {
 				return &exitError{exitUsage, fmt.Errorf("unknown command %q; broker-demo -h lists them", args[0])}

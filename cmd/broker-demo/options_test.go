@@ -25,7 +25,10 @@ func parseRun(args ...string) (runOptions, error) {
 func TestRunFlags(t *testing.T) {
 	o, err := parseRun("-workers", "3", "-inflight", "2", "-kill-every", "10", "-for", "15s", "-verify", "-ledger", "l", "-json", "dir")
 	require.NoError(t, err)
-	require.Equal(t, runOptions{root: "dir", workers: 3, inFlight: 2, killEvery: 10, duration: 15 * time.Second, verify: true, ledger: "l", json: true}, o)
+	require.Equal(t, runOptions{
+		crewOptions: crewOptions{workers: 3, inFlight: 2, killEvery: 10, ledger: "l", json: true},
+		root:        "dir", duration: 15 * time.Second, verify: true,
+	}, o)
 
 	o, err = parseRun()
 	require.NoError(t, err)
@@ -72,6 +75,11 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"run", "-workers", "0"}, exitUsage, "", "broker-demo: -workers 0: at least one is needed"},
 		{[]string{"run", "-ledger", "absent/dir/l", "."}, exitUsage, "", "-ledger: open "},
 		{[]string{"run", "absent/dir"}, exitWrong, "", "absent/dir: no such file"},
+		{[]string{"load", "-h"}, exitOK, "coordinated omission", ""},
+		{[]string{"load", "-rate", "-1"}, exitUsage, "", "broker-demo: -rate -1: give calls a second"},
+		{[]string{"load", "-ledger", "absent/dir/l"}, exitUsage, "", "-ledger: open "},
+		{[]string{"call", "-h"}, exitOK, "-arg VALUE", ""},
+		{[]string{"call", "cmd"}, exitUsage, "", "broker-demo: a worker program and a method are needed: "},
 	}
 	for _, test := range tests {
 		var stdout, stderr bytes.Buffer

@@ -8,24 +8,25 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
-// startDemo runs the demo as a process of its own, over and over a small
-// corpus, and returns when workers of it have written to the ledger.
-func startDemo(t *testing.T) (command *exec.Cmd, stdout *bytes.Buffer, workers []string) {
+// startDemo runs the demo as a process of its own, with a ledger and two workers, and returns when both have written to it.
+func startDemo(t *testing.T, args ...string) (command *exec.Cmd, stdout *bytes.Buffer, workers []string) {
 	t.Helper()
-	root, _, _ := corpus(t, 100)
 	ledger := filepath.Join(t.TempDir(), "ledger")
 	self, err := os.Executable()
 	require.NoError(t, err)
 
-	command = exec.Command(self, "run", "-for", "1m", "-workers", "2", "-verify", "-json", "-ledger", ledger, root)
+	flags := []string{args[0], "-workers", "2", "-json", "-ledger", ledger}
+	command = exec.Command(self, append(flags, args[1:]...)...)
 	command.Env = append(os.Environ(), asDemo+"=1")
 	stdout = new(bytes.Buffer)
 	command.Stdout = stdout
@@ -39,6 +40,13 @@ func startDemo(t *testing.T) (command *exec.Cmd, stdout *bytes.Buffer, workers [
 		return len(workers) >= 2
 	}, 20*time.Second, 5*time.Millisecond, "two workers")
 	return command, stdout, workers
+}
+
+// startRun runs it over and over a small corpus.
+func startRun(t *testing.T) (command *exec.Cmd, stdout *bytes.Buffer, workers []string) {
+	t.Helper()
+	root, _, _ := corpus(t, 100)
+	return startDemo(t, "run", "-for", "1m", "-verify", root)
 }
 
 // ledgerPIDs returns the process ids in the complete lines of a ledger.
@@ -76,14 +84,14 @@ func requireGone(t *testing.T, pids []string) {
 }
 
 func TestL2_9_WorkersGoWithAKilledDemo(t *testing.T) {
-	command, _, workers := startDemo(t)
+	command, _, workers := startRun(t)
 	require.NoError(t, command.Process.Kill())
 	require.Error(t, command.Wait())
 	requireGone(t, workers)
 }
 
 func TestInterruptedDemoFinishesAndExits130(t *testing.T) {
-	command, stdout, workers := startDemo(t)
+	command, stdout, workers := startRun(t)
 	require.NoError(t, command.Process.Signal(os.Interrupt))
 	var exit *exec.ExitError
 	require.ErrorAs(t, command.Wait(), &exit)
@@ -93,4 +101,65 @@ func TestInterruptedDemoFinishesAndExits130(t *testing.T) {
 	require.Zero(t, s.Errors)
 	require.True(t, s.Verified, "what was read was counted rightly")
 	requireGone(t, workers)
+}
+
+func TestLoadsWorkersGoWithAKilledDemo(t *testing.T) {
+	command, _, workers := startDemo(t, "load", "-duration", "1m", "-rate", "1000")
+	require.NoError(t, command.Process.Kill())
+	require.Error(t, command.Wait())
+	requireGone(t, workers)
+}
+
+func TestInterruptedLoadPrintsWhatItMeasuredAndExits130(t *testing.T) {
+	for _, rate := range []string{"0", "1000"} {
+		command, stdout, workers := startDemo(t, "load", "-duration", "1m", "-rate", rate)
+		require.NoError(t, command.Process.Signal(os.Interrupt))
+		var exit *exec.ExitError
+		require.ErrorAs(t, command.Wait(), &exit)
+		require.Equal(t, exitInterrupted, exit.ExitCode())
+		s := decodeLoad(t, stdout.String())
+		require.Positive(t, s.Calls)
+		require.Empty(t, s.Errors)
+		require.Zero(t, s.Lost)
+		require.Less(t, s.Seconds, 60.0)
+		requireGone(t, workers)
+	}
+}
+
+func TestLoadKnowsTheCPUTime(t *testing.T) {
+	code, stdout, stderr := demo(t, "load", "-workers", "1", "-duration", "100ms", "-json")
+	require.Equal(t, exitOK, code, stderr)
+	s := decodeLoad(t, stdout)
+	require.NotNil(t, s.CPU)
+	require.Positive(t, *s.CPU)
+	require.Contains(t, stderr, "CPU per call: ")
+}
+
+// descriptors returns how many this process has open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(entries)
+}
+
+func TestLoadAndCallLeaveNothingBehind(t *testing.T) {
+	t.Setenv(asWorker, echoCrew)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	work := func() {
+		ledger := filepath.Join(t.TempDir(), "ledger")
+		code, _, stderr := demo(t, "load", "-workers", "2", "-duration", "50ms", "-rate", "2000", "-kill-every", "20", "-ledger", ledger)
+		require.Equal(t, exitOK, code, stderr)
+		code, _, stderr = demo(t, "call", "--", self, "echo", "1")
+		require.Equal(t, exitOK, code, stderr)
+	}
+	work() // what the first process of a program starts stays: the spawner, the poller
+	goroutines, open := runtime.NumGoroutine(), descriptors(t)
+	work()
+	err = unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	require.ErrorIs(t, err, unix.ECHILD, "no child, not even a dead one")
+	const asking = 1 // goroutine that Eventually has for the question
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+asking && descriptors(t) <= open },
+		5*time.Second, 5*time.Millisecond, "goroutines or descriptors are left")
 }

@@ -19,7 +19,8 @@ const (
 // plain line now and then. Notes printed through it never mix with the bar.
 type progress struct {
 	status func() string // a few words on the run, for the line's end
-	done   func() int64  // files done with in this pass
+	unit   string        // what is counted, in the plural
+	done   func() int64  // how many of them, in this pass
 
 	terminal bool // out is one
 
@@ -32,8 +33,8 @@ type progress struct {
 }
 
 // startProgress begins to show; stop must be called.
-func startProgress(out io.Writer, terminal bool, done func() int64, status func() string) *progress {
-	p := &progress{status: status, done: done, terminal: terminal, out: out, stopped: make(chan struct{})}
+func startProgress(out io.Writer, terminal bool, unit string, done func() int64, status func() string) *progress {
+	p := &progress{status: status, unit: unit, done: done, terminal: terminal, out: out, stopped: make(chan struct{})}
 	interval := lineInterval
 	if terminal {
 		interval = barInterval
@@ -62,24 +63,27 @@ func (p *progress) show() {
 	defer p.mu.Unlock()
 	switch {
 	case !p.terminal:
-		fmt.Fprintf(p.out, "%d files, %s\n", done, status)
+		fmt.Fprintf(p.out, "%d %s, %s\n", done, p.unit, status)
 	case p.bar != nil:
 		p.bar.Describe(status)
 		_ = p.bar.Set64(done) // an error of the display is no reason to stop the work
 	}
 }
 
-// setTotal begins the bar of a pass with so many files. A new one each time:
-// a bar that has been full does not go back.
-func (p *progress) setTotal(files int64) {
+// endless is the total of a pass that is over when time is.
+const endless = -1
+
+// setTotal begins the bar of a pass with so many units, or endless. A new one each
+// time: a bar that has been full does not go back.
+func (p *progress) setTotal(units int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.terminal || files < 1 {
+	if !p.terminal || units == 0 {
 		return
 	}
-	p.bar = progressbar.NewOptions64(files,
+	p.bar = progressbar.NewOptions64(units,
 		progressbar.OptionSetWriter(p.out),
-		progressbar.OptionSetItsString("files"),
+		progressbar.OptionSetItsString(p.unit),
 		progressbar.OptionShowIts(),
 		progressbar.OptionShowCount(),
 		progressbar.OptionClearOnFinish(),
@@ -106,6 +110,7 @@ func (p *progress) stop() {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}
+	p.bar = nil // what is noted from here on finds none
 }
 
 // countFiles returns how many files a walk of root finds.

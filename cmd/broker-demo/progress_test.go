@@ -15,7 +15,7 @@ func TestProgressPlainLines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		var files atomic.Int64
-		p := startProgress(&out, false, files.Load, func() string { return "2 retries" })
+		p := startProgress(&out, false, "files", files.Load, func() string { return "2 retries" })
 		p.setTotal(100)              // means nothing without a bar
 		time.Sleep(lineInterval / 2) // between the ticks from here on
 		for range 2 {
@@ -33,7 +33,7 @@ func TestProgressBar(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		var files atomic.Int64
-		p := startProgress(&out, true, files.Load, func() string { return "2 retries" })
+		p := startProgress(&out, true, "files", files.Load, func() string { return "2 retries" })
 		time.Sleep(barInterval / 2) // between the ticks from here on
 		update := func(done int64) string {
 			synctest.Wait()

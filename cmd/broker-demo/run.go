@@ -35,7 +35,7 @@ func runCommand(c console, help io.Writer) *ffcli.Command {
 			if err := o.prepare(ctx, args); err != nil {
 				return &exitError{exitUsage, err}
 			}
-			crew, err := newCrew(indexCrew, o.workers, o.inFlight)
+			crew, err := newIndexCrew(indexCrew, o.workers, o.inFlight)
 			if err != nil {
 				return err
 			}

@@ -43,6 +43,9 @@ func corpus(t *testing.T, texts int) (root string, pieces []string, words map[st
 	return root, pieces, total.total()
 }
 
+// oneWorker is what the flags "-workers 1 -json" say.
+var oneWorker = crewOptions{workers: 1, inFlight: 1, json: true}
+
 // demo runs the command line in this process and returns what it printed.
 func demo(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
@@ -121,11 +124,11 @@ func TestRunOfNothing(t *testing.T) {
 }
 
 func TestRunFailsWhenCallsFail(t *testing.T) {
-	crew, err := newCrew("echo", 1, 1) // workers that know no method of the name
+	crew, err := newIndexCrew("echo", 1, 1) // workers that know no method of the name
 	require.NoError(t, err)
 	root := writeFiles(t, map[string]string{"a": "x", "b": "y"})
 	var out, errs bytes.Buffer
-	o := runOptions{root: root, workers: 1, inFlight: 1, verify: true, json: true}
+	o := runOptions{root: root, crewOptions: oneWorker, verify: true}
 	err = runIndex(o, console{stdout: &out, stderr: &errs}, crew, nil, func() {})
 
 	var exit *exitError
@@ -140,10 +143,10 @@ func TestRunFailsWhenCallsFail(t *testing.T) {
 }
 
 func TestRunGivesUpAfterManyFailures(t *testing.T) {
-	crew, err := newCrew("echo", 1, 1)
+	crew, err := newIndexCrew("echo", 1, 1)
 	require.NoError(t, err)
 	var out, errs bytes.Buffer
-	o := runOptions{root: manyFiles(t, 5*maxFailures), workers: 1, inFlight: 1, json: true}
+	o := runOptions{root: manyFiles(t, 5*maxFailures), crewOptions: oneWorker}
 	err = runIndex(o, console{stdout: &out, stderr: &errs}, crew, nil, func() {})
 	require.Error(t, err)
 	s := decode(t, out.String())
@@ -171,8 +174,8 @@ func TestRunInterrupted(t *testing.T) {
 				signals <- os.Interrupt
 			}
 			var out, errs bytes.Buffer
-			o := runOptions{root: root, workers: 1, inFlight: 1, json: true, verify: true}
-			crew, err := newCrew("index", 1, 1)
+			o := runOptions{root: root, crewOptions: oneWorker, verify: true}
+			crew, err := newIndexCrew("index", 1, 1)
 			require.NoError(t, err)
 			err = runIndex(o, console{stdout: &out, stderr: &errs}, crew, signals, func() {})
 			var exit *exitError
