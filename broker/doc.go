@@ -31,7 +31,7 @@
 //	the worker died, broke the protocol, was killed,    interrupted  not executed, or     yes        if not executed
 //	CallTimeout                                                      may have been
 //
-// Transient means errors.Is(err, [ErrTransient]): a later try may succeed. [Retryable] means that it is safe whatever the call does.
+// docs/errors.md explains every error and what to do about it. Transient means errors.Is(err, [ErrTransient]): a later try may succeed. [Retryable] means that it is safe whatever the call does.
 //
 // The broker itself repeats a call when its worker was lost and the call was certainly not executed, or it is [Idempotent]: a bounded number of
 // times, at the head of the queue, and out of a budget that keeps a failure of all workers from being multiplied. Nothing else is

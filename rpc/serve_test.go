@@ -546,3 +546,22 @@ func TestContextOfAHandler(t *testing.T) {
 		require.ErrorIs(t, kept.Err(), context.Canceled, "the handler has returned")
 	})
 }
+
+// P49: a goroutine for each call costs more than the call. Handlers run on as many as calls run at a time, again and again.
+func TestP49_HandlersShareGoroutines(t *testing.T) {
+	bubbles(t, func(t *testing.T, ends makeEnds) {
+		for _, inFlight := range []int{1, 8} {
+			seen := map[string]bool{}
+			p := connect(t, ends, setup{inFlight: inFlight, handler: func(_ context.Context, r *rpc.Request) (any, error) {
+				stack := make([]byte, 32)
+				id, _, _ := strings.Cut(string(stack[:runtime.Stack(stack, false)]), " [")
+				seen[id] = true
+				return r.Method, nil
+			}})
+			for range 300 {
+				require.NoError(t, p.host.Call(t.Context(), "m", nil, nil, rpc.CallOptions{}))
+			}
+			require.LessOrEqual(t, len(seen), inFlight)
+		}
+	})
+}
