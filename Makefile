@@ -9,7 +9,7 @@ tool := go tool -modfile=tools/go.mod
 # Tests run with -json so that skipped ones can be listed; testreport prints what go test would. pipefail keeps go test's exit code.
 report := go run -C tools ./testreport
 
-.PHONY: help build test race demo lint cross ci clean bench stress
+.PHONY: help build test race demo lint cross ci clean bench stress lines fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,7 +52,15 @@ bench: ## a call beside the raw pipe it runs on
 	cd bench && go run .
 
 stress: ## repeat the tests of what runs concurrently, on one core and on two
-	go test -race -count=20 -cpu=1,2 ./framing ./rpc ./pool ./process ./worker ./broker
+	go test -race -count=20 -cpu=1,2 -timeout=1h -skip=CallersLeave ./framing ./rpc ./pool ./process ./worker ./broker ./broker/brokertest
+	@# -stress.rounds is how often callers leave in each phase of a call; without it the tests do so 20 times.
+	go test -race -cpu=1,2 -timeout=1h -run=CallersLeave ./rpc ./pool -stress.rounds=1000
+
+lines: ## which tests hold the numbered lines of docs/, and which lines none holds
+	@go run -C tools ./lines ..
+
+fuzz: ## run every fuzz target for FUZZTIME, or all of them for ten minutes in total
+	FUZZTIME=$(FUZZTIME) tools/fuzz
 
 clean: ## remove what was built
 	rm -rf bin

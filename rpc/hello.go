@@ -25,12 +25,12 @@ type Hello struct {
 	Protocol   [2]int   `msgpack:"protocol"` // lowest and highest version; if zero, this package's
 	SDK        string   `msgpack:"sdk"`
 	PID        int      `msgpack:"pid"`
-	InFlight   int      `msgpack:"inflight"`    // calls at a time; if zero, 1; if negative, as many as the host offers
-	Methods    []string `msgpack:"methods"`     // empty: not known in advance
-	Caps       []string `msgpack:"caps"`        // see CapCancel and its like
-	MaxFrame   int      `msgpack:"max_frame"`   // bytes of payload; if zero, framing.DefaultFrame
-	MaxMessage int      `msgpack:"max_message"` // bytes; if zero, framing.DefaultMessage
-	Window     int      `msgpack:"window"`      // bytes of a stream before credit; if zero, 64 KiB
+	InFlight   int      `msgpack:"inflight"`          // calls at a time; if zero, 1; if negative, as many as the host offers
+	Methods    []string `msgpack:"methods,omitempty"` // empty: not known in advance
+	Caps       []string `msgpack:"caps,omitempty"`    // see CapCancel and its like
+	MaxFrame   int      `msgpack:"max_frame"`         // bytes of payload; if zero, framing.DefaultFrame
+	MaxMessage int      `msgpack:"max_message"`       // bytes; if zero, framing.DefaultMessage
+	Window     int      `msgpack:"window"`            // bytes of a stream before credit; if zero, 64 KiB
 }
 
 // Welcome is the host's answer.
@@ -43,7 +43,7 @@ type Welcome struct {
 	Window     int      `msgpack:"window"`      // as in Hello
 	Slot       int      `msgpack:"slot"`        // the worker's place in its crew
 	OwnGroup   bool     `msgpack:"own_group"`   // the worker's process group is its own to kill
-	Caps       []string `msgpack:"caps"`
+	Caps       []string `msgpack:"caps,omitempty"`
 }
 
 const (
@@ -156,5 +156,5 @@ type startingMessage struct {
 }
 
 type readyMessage struct {
-	Methods []string `msgpack:"methods"`
+	Methods []string `msgpack:"methods,omitempty"`
 }

@@ -54,19 +54,19 @@ func (in *incoming) parse(m framing.Message) error {
 	}
 	b = b[t.size:]
 	r := &in.req
-	var budget, attempt token
 	method, rest, ok := takeMethod(b)
 	if !ok {
 		return errPrelude
 	}
-	if budget, err = next(rest); err != nil || budget.kind != unsigned {
+	budget, rest, ok := takeUint(rest)
+	if !ok {
 		return errPrelude
 	}
-	rest = rest[budget.size:]
-	if attempt, err = next(rest); err != nil || attempt.kind != unsigned {
+	attempt, rest, ok := takeUint(rest)
+	if !ok {
 		return errPrelude
 	}
-	if rest, err = r.takeMetadata(rest[attempt.size:]); err != nil {
+	if rest, err = r.takeMetadata(rest); err != nil {
 		return err
 	}
 	for range t.n - 4 { // elements of later versions
@@ -74,8 +74,8 @@ func (in *incoming) parse(m framing.Message) error {
 			return errPrelude
 		}
 	}
-	in.id, r.Method, r.Attempt = m.ID, method, int(min(attempt.n, maxAttempt))
-	r.budget = time.Duration(min(budget.n, maxBudget)) * time.Microsecond
+	in.id, r.Method, r.Attempt = m.ID, method, int(min(attempt, maxAttempt))
+	r.budget = time.Duration(min(budget, maxBudget)) * time.Microsecond
 	if m.Owned {
 		r.args = rest
 		return nil
@@ -97,6 +97,18 @@ func takeMethod(b []byte) (s string, rest []byte, ok bool) {
 		return "", nil, false
 	}
 	return string(b[t.start:t.size]), b[t.size:], true
+}
+
+// takeUint reads an integer that is not negative, in any form: some encoders write all integers as signed ones.
+func takeUint(b []byte) (n uint64, rest []byte, ok bool) {
+	t, err := next(b)
+	switch {
+	case err != nil:
+		return 0, nil, false
+	case t.kind == scalar && b[0] >= 0xd0 && b[0] <= 0xd3 && b[1] < 0x80:
+		return bigEndian(b[1:t.size]), b[t.size:], true
+	}
+	return t.n, b[t.size:], t.kind == unsigned
 }
 
 func (r *Request) takeMetadata(b []byte) (rest []byte, err error) {

@@ -74,7 +74,7 @@ func withNumbers(value any) (_ any, err error) {
 }
 
 func number(n json.Number) (any, error) {
-	if i, err := n.Int64(); err == nil {
+	if i, err := n.Int64(); err == nil && n != "-0" { // integers have no negative zero
 		return i, nil
 	}
 	var u uint64
