@@ -129,7 +129,7 @@ func (in *incoming) encode(result any, e *RemoteError, limit int) {
 func appendError(b []byte, e *RemoteError, limit int) []byte {
 	b = append(b, make([]byte, lead)...)
 	whole, err := appendValue(b, e)
-	if err == nil && len(whole)-lead <= limit && (len(e.Data) == 0 || checkValue(e.Data, 0) == nil) {
+	if err == nil && len(whole)-lead <= limit && (len(e.Data) == 0 || checkValue(e.Data) == nil) {
 		return whole
 	}
 	short := &RemoteError{Code: e.Code[:min(len(e.Code), maxClip/4)], Message: clip(e.Message)}

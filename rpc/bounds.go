@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"reflect"
 	"sync"
 )
@@ -18,19 +19,26 @@ const (
 
 var errTrailing = errors.New("bytes behind the MessagePack value")
 
-// checkValue says whether b is exactly one MessagePack value that is safe to decode into elements of that many bytes each.
-func checkValue(b []byte, elementSize uintptr) error {
+// checkValue says whether b is exactly one MessagePack value within the limits.
+func checkValue(b []byte) error {
+	_, err := inspect(b, 0)
+	return err
+}
+
+// inspect is checkValue for a value that is decoded into elements of that many bytes each. It says where the extensions in b have their
+// bodies: as the number of bytes from there to the end, descending.
+func inspect(b []byte, elementSize uintptr) (extensions []int32, err error) {
 	w := walker{rest: b}
 	if err := w.value(0); err != nil {
-		return err
+		return nil, err
 	}
 	if len(w.rest) > 0 {
-		return errTrailing
+		return nil, errTrailing
 	}
 	if w.elements*uint64(elementSize) > maxMemory {
-		return fmt.Errorf("%d elements of %d bytes need more than %d MiB", w.elements, elementSize, maxMemory>>20)
+		return nil, fmt.Errorf("%d elements of %d bytes need more than %d MiB", w.elements, elementSize, maxMemory>>20)
 	}
-	return nil
+	return w.extensions, nil
 }
 
 // firstValue returns the one value at the front of b, with what follows.
@@ -43,14 +51,18 @@ func firstValue(b []byte) (value, rest []byte, err error) {
 }
 
 type walker struct {
-	rest     []byte
-	elements uint64
+	rest       []byte
+	elements   uint64
+	extensions []int32 // for each, the bytes from its body to the end
 }
 
 func (w *walker) value(depth int) error {
 	t, err := next(w.rest)
 	if err != nil {
 		return err
+	}
+	if t.kind == blob && t.n > 0 && isExtension(w.rest[0]) {
+		w.extensions = append(w.extensions, int32(min(len(w.rest)-t.start, math.MaxInt32)))
 	}
 	w.rest = w.rest[t.size:]
 	count := t.n
@@ -77,6 +89,9 @@ func (w *walker) value(depth int) error {
 	}
 	return nil
 }
+
+// isExtension tells extensions from plain bytes by the first byte of their header.
+func isExtension(c byte) bool { return c >= 0xc7 && c <= 0xc9 || c >= 0xd4 && c <= 0xd8 }
 
 // mapOverhead is what a Go map takes for a pair beside key and value, rounded up.
 const mapOverhead = 16

@@ -106,25 +106,65 @@ func TestElementSize(t *testing.T) {
 
 func TestLimitsOfAValue(t *testing.T) {
 	nested := func(depth int) []byte { return append(bytes.Repeat([]byte{0x91}, depth-1), 0x90) }
-	require.NoError(t, checkValue(nested(maxDepth), 0))
-	require.ErrorContains(t, checkValue(nested(maxDepth+1), 0), "nested deeper than 128")
+	require.NoError(t, checkValue(nested(maxDepth)))
+	require.ErrorContains(t, checkValue(nested(maxDepth+1)), "nested deeper than 128")
 	maps := append(bytes.Repeat([]byte{0x81, 0x01}, maxDepth), 0x80)
-	require.ErrorContains(t, checkValue(maps, 0), "nested deeper than 128")
-	require.Error(t, checkValue(bytes.Repeat([]byte{0x91}, 1<<20), 0), "without an end")
+	require.ErrorContains(t, checkValue(maps), "nested deeper than 128")
+	require.Error(t, checkValue(bytes.Repeat([]byte{0x91}, 1<<20)), "without an end")
 
 	nils := func(n uint32) []byte {
 		return append(binary.BigEndian.AppendUint32([]byte{0xdd}, n), bytes.Repeat([]byte{0xc0}, int(n))...)
 	}
-	require.NoError(t, checkValue(nils(maxElements), 0))
-	require.ErrorContains(t, checkValue(nils(maxElements+1), 0), "more than 1048576 elements")
+	require.NoError(t, checkValue(nils(maxElements)))
+	require.ErrorContains(t, checkValue(nils(maxElements+1)), "more than 1048576 elements")
 	many := append([]byte{0x92}, append(nils(maxElements/2), nils(maxElements/2)...)...)
-	require.ErrorContains(t, checkValue(many, 0), "elements", "over all arrays together")
-	require.NoError(t, checkValue(nils(maxElements), 64))
-	require.ErrorContains(t, checkValue(nils(maxElements), 65), "need more than 64 MiB")
+	require.ErrorContains(t, checkValue(many), "elements", "over all arrays together")
+	_, err := inspect(nils(maxElements), 64)
+	require.NoError(t, err)
+	_, err = inspect(nils(maxElements), 65)
+	require.ErrorContains(t, err, "need more than 64 MiB")
 
-	require.ErrorIs(t, checkValue(nil, 0), errTruncated)
-	require.ErrorIs(t, checkValue([]byte{0x01, 0x02}, 0), errTrailing)
-	require.ErrorIs(t, checkValue([]byte{0x92, 0x01}, 0), errTruncated)
-	require.ErrorIs(t, checkValue([]byte{0x81, 0x01}, 0), errTruncated)
-	require.Error(t, checkValue([]byte{0x91, 0xc1}, 0))
+	require.ErrorIs(t, checkValue(nil), errTruncated)
+	require.ErrorIs(t, checkValue([]byte{0x01, 0x02}), errTrailing)
+	require.ErrorIs(t, checkValue([]byte{0x92, 0x01}), errTruncated)
+	require.ErrorIs(t, checkValue([]byte{0x81, 0x01}), errTruncated)
+	require.Error(t, checkValue([]byte{0x91, 0xc1}))
+}
+
+// The library takes the body of an extension for a map where it wants one. What is in there has not been checked.
+func TestP5_ExtensionsAreNoMaps(t *testing.T) {
+	type nested map[string]any
+	for name, b := range map[string]string{
+		"four billion pairs":      "\xd7\x05\xdf\xff\xff\xff\xff\x00\x00\x00",
+		"of the type of time":     "\xd7\xff\xdf\xff\xff\xff\xff\x00\x00\x00",
+		"in an element":           "\x81\xa1k\xc7\x05\x05\xde\xff\xff\x00\x00",
+		"nil, then the rest":      "\xc7\x02\x05\xc0\x80",
+		"empty, the next is none": "\xc7\x00\x05",
+	} {
+		for _, into := range []any{new(map[string]big), new(map[any]int), new(map[string]string), new(nested), new(map[string]map[string]int)} {
+			used := allocated(func() { require.Error(t, decodeValue([]byte(b), into), "%s into %T", name, into) })
+			require.Less(t, used, uint64(64<<10), "%s into %T", name, into)
+		}
+	}
+	deep := append([]byte("\x81\xa1k"), bytes.Repeat([]byte{0x91}, 4<<20)...)
+	body := append(binary.BigEndian.AppendUint32([]byte{0xc9}, uint32(len(deep))), 0x05)
+	require.ErrorContains(t, decodeValue(append(body, deep...), new(nested)), "body of an extension", "nested deeper than any stack")
+}
+
+// Extensions whose type is known are read as ever, whatever their first byte is.
+func TestTimesAmongMapsSurvive(t *testing.T) {
+	type event struct {
+		Tags map[string]string
+		When time.Time
+		Any  map[string]any
+	}
+	for _, nanos := range []int64{0, 1, 540e6, 600e6, 806e6, 932e6, 936e6, 999_999_999} { // a map, an array, nil, wide maps: as first bytes
+		in := []event{{map[string]string{"a": "b"}, time.Unix(1e9, nanos), map[string]any{"at": time.Unix(1<<31, nanos)}}, {}}
+		b, err := appendValue(nil, in)
+		require.NoError(t, err)
+		var out []event
+		require.NoError(t, decodeValue(b, &out))
+		require.True(t, in[0].When.Equal(out[0].When))
+		require.True(t, in[0].Any["at"].(time.Time).Equal(out[0].Any["at"].(time.Time)))
+	}
 }

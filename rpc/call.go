@@ -275,16 +275,24 @@ func (c *call) result(reply any) error {
 
 // replyError tells a reply that is no valid value, the other side's fault, from one that does not fit the caller's type.
 func replyError(reply []byte, err error) error {
-	if bad := checkValue(reply, 0); bad != nil {
-		return &RemoteError{Code: CodeBadReply, Message: bad.Error()}
+	if bad := checkValue(reply); bad != nil {
+		return badReply(reply, bad)
 	}
 	return &CallError{Delivery: Answered, Err: fmt.Errorf("%w: %w", ErrDecode, err)}
 }
 
+// badReply quotes the beginning of what makes no sense.
+func badReply(reply []byte, err error) *RemoteError {
+	return &RemoteError{Code: CodeBadReply, Message: fmt.Sprintf("%v; it begins with %q", err, reply[:min(len(reply), maxQuoted)])}
+}
+
+// maxQuoted bounds, in bytes, what an error quotes of a reply.
+const maxQuoted = 32
+
 func (c *call) remoteError() error {
 	e := new(RemoteError)
 	if err := decodeValue(c.reply, e); err != nil {
-		return &RemoteError{Code: CodeBadReply, Message: "malformed error message: " + err.Error()}
+		return badReply(c.reply, fmt.Errorf("malformed error message: %w", err))
 	}
 	e.NotRun = c.flags&framing.NotRun != 0
 	e.passedOn = e.NotRun

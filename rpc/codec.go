@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"sync"
@@ -15,7 +16,7 @@ func appendValue(b []byte, v any) (_ []byte, err error) {
 	case nil:
 		return append(b, 0xc0), nil
 	case msgpack.RawMessage:
-		if err := checkValue(v, 0); err != nil {
+		if err := checkValue(v); err != nil {
 			return nil, fmt.Errorf("raw message: %w", err)
 		}
 		return append(b, v...), nil
@@ -73,9 +74,10 @@ func decodeValue(b []byte, v any) (err error) {
 		}
 	}()
 	if v == nil {
-		return checkValue(b, 0)
+		return checkValue(b)
 	}
-	if err := checkValue(b, elementSize(reflect.TypeOf(v))); err != nil {
+	extensions, err := inspect(b, elementSize(reflect.TypeOf(v)))
+	if err != nil {
 		return err
 	}
 	switch v := v.(type) {
@@ -95,16 +97,37 @@ func decodeValue(b []byte, v any) (err error) {
 	}
 	d := decoders.Get().(*decoder)
 	d.from.Reset(b)
+	d.from.extensions = extensions
 	d.Reset(&d.from)
 	err = d.Decode(v)
 	d.from.Reset(nil)
+	d.from.extensions = nil
 	decoders.Put(d)
 	return err
 }
 
 type decoder struct {
 	*msgpack.Decoder
-	from bytes.Reader
+	from source
+}
+
+// source is what a decoder reads from. What is in an extension has not been checked, and only who knows its type makes sense of it, by
+// reading the bytes. But where the library wants a map and finds an extension it takes the body for the map's header and entries: five bytes
+// there cost as much as a million entries, and nested arrays the host's stack. So no value may begin where a body does.
+type source struct {
+	bytes.Reader
+	extensions []int32 // those still to come: see inspect
+}
+
+// ReadByte is how the library reads the first byte of a value.
+func (s *source) ReadByte() (byte, error) {
+	for len(s.extensions) > 0 && int(s.extensions[0]) >= s.Len() {
+		if int(s.extensions[0]) == s.Len() {
+			return 0, errors.New("a value where the body of an extension is")
+		}
+		s.extensions = s.extensions[1:]
+	}
+	return s.Reader.ReadByte()
 }
 
 var decoders = sync.Pool{New: func() any {

@@ -32,7 +32,7 @@
 // # What a caller can rely on
 //
 //   - Call returns soon after its context ends, also where the worker does not read. A call that has not been sent is withdrawn. For one that
-//     has, the worker is told, and its place stays taken until the worker has answered: HostOptions.Freed says when, exactly once per call.
+//     has, the worker is told, and its place stays taken until the worker has answered: CallOptions.Freed says when, exactly once per call.
 //   - Every error is a [*RemoteError], the other side's answer, or a [*CallError], whose Delivery is NotSent only if the call has certainly not
 //     been executed and never will be.
 //   - Arguments and reply belong to the caller: neither is touched after Call has returned, and what was decoded shares no memory with

@@ -173,6 +173,8 @@ func FuzzBounds(f *testing.F) {
 	f.Add([]byte("\x92\x81\xa3Big\x81\xa4Name\xa1x\xc0"))
 	f.Add([]byte("\x93\xc7\x0c\xff\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xd6\xff\x00\x00\x00\x01\xcb\x7f\xf8\x00\x00\x00\x00\x00\x01"))
 	f.Add(append(bytes.Repeat([]byte{0x91}, 127), 0x90))
+	f.Add([]byte("\xd7\x05\xdf\xff\xff\xff\xff\x00\x00\x00")) // a map's header in an extension
+	f.Add([]byte("\x81\xa1k\xc7\x05\x05\xdf\x00\x10\x00\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		into := targets
 		if len(b) > 1<<16 { // into what it is refused for: the others take seconds, and a smaller one is as good
@@ -193,7 +195,7 @@ func reckon(b []byte, v any) uint64 {
 	const once, perByte, growth = 256 << 10, 64, 4
 	size := elementSize(reflect.TypeOf(v))
 	w := walker{rest: b}
-	if w.value(0) != nil || checkValue(b, size) != nil {
+	if _, err := inspect(b, size); err != nil || w.value(0) != nil {
 		return once
 	}
 	return once + perByte*uint64(len(b)) + growth*w.elements*uint64(size)

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -242,7 +243,7 @@ func (p *Peer) announceError(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.end.failure
+	return cmp.Or(p.end.failure, p.end.err) // the latter where it came right behind the welcome
 }
 
 // welcomed ends the handshake on the worker's side.

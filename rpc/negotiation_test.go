@@ -113,9 +113,6 @@ func TestUnknownFramesAtAWorker(t *testing.T) {
 			<-served
 			_ = worker.Close()
 
-			if phase == "loading" {
-				return
-			}
 			worker, _, served = workerIn(t, ends, phase, mandatory)
 			err := <-served
 			var violation *rpc.ProtocolError

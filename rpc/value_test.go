@@ -139,11 +139,11 @@ func TestValuesEndWhereTheLibrarySays(t *testing.T) {
 		in := bytes.NewReader(value)
 		require.NoError(t, msgpack.NewDecoder(in).Skip())
 		require.Zero(t, in.Len())
-		require.NoError(t, checkValue(value, 0))
+		require.NoError(t, checkValue(value))
 		if size > 1 {
-			require.Error(t, checkValue(value[:r.IntN(size-1)+1], 0), "cut short")
+			require.Error(t, checkValue(value[:r.IntN(size-1)+1]), "cut short")
 		}
-		require.ErrorIs(t, checkValue(append(value[:size:size], 0), 0), errTrailing)
+		require.ErrorIs(t, checkValue(append(value[:size:size], 0)), errTrailing)
 	}
 }
 
