@@ -86,7 +86,11 @@ func newPool(name string, o PoolOptions, log *slog.Logger) (*Pool, error) {
 // the answer decodes into, or nil. Neither is touched once Call has returned.
 func (b *Broker) Call(ctx context.Context, method string, in, out any, opts ...CallOption) error {
 	name, bare, _ := strings.Cut(method, ".")
-	return b.Pool(name).Call(ctx, bare, in, out, opts...)
+	p := b.Pool(name)
+	if bare == "" && p.missing == nil {
+		p = &Pool{name: name, missing: fmt.Errorf("%q names no method; write %s.METHOD", method, name)}
+	}
+	return p.Call(ctx, bare, in, out, opts...)
 }
 
 // Call is Broker.Call with the answer as a value.

@@ -48,7 +48,7 @@ func TestErrorTexts(t *testing.T) {
 	for i, cs := range errorCases() {
 		t.Run(cs.name, func(t *testing.T) {
 			if cs.outside && runtime.GOOS != "linux" {
-				t.Skip("starts programs")
+				t.Skip("real processes are not supported on this system")
 			}
 			entry := cs.run(t)
 			got = append(got, entry)

@@ -12,7 +12,7 @@ import (
 // Pool is one of a broker's pools; see [Broker.Pool].
 type Pool struct {
 	name    string
-	missing error // why there is no such pool
+	missing error // why there is no such pool, or no such call
 	crew    *pool.Pool
 	budget  *budget
 	retries atomic.Uint64
