@@ -104,6 +104,27 @@ func (p *Pool) Stop(ctx context.Context) error {
 	return p.crew.Stop(ctx)
 }
 
+// Reload replaces the pool's workers by ones that run this command, or by fresh ones of the same if it is the zero [Command], without failing a
+// call. One worker is tried first: if it does not become ready, or ctx ends before, Reload returns the reason and everything stays as it was.
+// Then the others are replaced one by one, each when its successor is ready. Reload returns when the last worker of before is gone; when ctx ends
+// it returns its error, and the rest goes on.
+func (p *Pool) Reload(ctx context.Context, c Command) error {
+	if p.missing != nil {
+		return p.missing
+	}
+	return p.crew.Reload(ctx, c)
+}
+
+// Resize sets the pool's Min and Max, zero being the default as in PoolOptions. Workers that are missing start in the background; those that are too
+// many end when their calls have, those first that have been idle for longest. Resize returns when no more than Max are left, or when ctx ends:
+// then the rest goes on.
+func (p *Pool) Resize(ctx context.Context, minimum, maximum int) error {
+	if p.missing != nil {
+		return p.missing
+	}
+	return p.crew.Resize(ctx, minimum, maximum)
+}
+
 // Ready blocks until the pool has its Min workers ready, ctx ends, or it cannot start any.
 func (p *Pool) Ready(ctx context.Context) error {
 	if p.missing != nil {

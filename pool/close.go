@@ -18,7 +18,7 @@ func (p *Pool) Ready(ctx context.Context) error {
 	p.change(func(*effects) { p.asleep = false })
 	var err error
 	arrived := p.until(ctx.Done(), func() bool {
-		if p.phase == phaseOpen && p.census.ready >= p.opts.Min {
+		if p.phase == phaseOpen && p.census.ready >= p.min {
 			return true
 		}
 		err = p.refusal(false)

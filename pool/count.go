@@ -95,6 +95,9 @@ func (p *Pool) countAnswer(w *worker, err error) {
 	if n == 1 {
 		p.proved()
 	}
+	if n == w.limits.calls {
+		p.becameDue(w, "MaxCalls")
+	}
 }
 
 // counted is a connection that counts frames, as *rpc.Peer does.
@@ -103,6 +106,9 @@ type counted interface{ Stats() rpc.Stats }
 // gone takes note that a slot has lost its process, if there was one; locked.
 func (p *Pool) gone(w *worker, e event, fx *effects) {
 	p.tallies.answers.Add(w.calls.close())
+	if w.trial {
+		p.trialFailed(w, e.err, fx) // also where the pool is being stopped
+	}
 	if e.kind != evTerminated {
 		return
 	}

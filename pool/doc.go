@@ -27,6 +27,12 @@
 // and there is no other worker, or when the program does not exist or says itself that it cannot start, callers fail with the reason
 // instead of waiting.
 //
+// # Replacing workers
+//
+// A worker that has answered Options.MaxCalls calls or is Options.MaxAge old is replaced; [Pool.Reload] replaces all of them by workers of another
+// version. The successor becomes ready first, beside a full crew if need be: see Options.Surge. Then the worker gets no further calls, and is
+// stopped when those that it has are done. [Pool.Resize] changes Options.Min and Max.
+//
 // # Ending
 //
 // [Pool.Stop] ends the workers and leaves the pool open: the next call starts one. [Pool.Shutdown] serves the calls that have come, and

@@ -22,6 +22,7 @@ const (
 	alarmRetire       // RetireGrace
 	alarmRung         // the rung's grace
 	alarmKilled       // patience after KILL
+	alarmLimit        // MaxAge, or a look at its memory
 )
 
 // run is a worker's life, from the launch of its process until that has been reaped and all that belonged to it has ended.
@@ -95,6 +96,7 @@ func (w *worker) onStart(n startNews) {
 		w.created = true
 		w.clearAlarm()
 		w.post(event{kind: evCreated, why: process.KillerAsked})
+		w.watchLimits()
 	case n.conn == nil && !startFatal(n.err):
 		w.setAlarm(alarmDoomed, patience)
 	default:
@@ -187,6 +189,8 @@ func (w *worker) onAlarm() {
 		w.nextRung()
 	case alarmKilled:
 		w.immortal()
+	case alarmLimit:
+		w.watchLimits()
 	case alarmNone:
 	}
 }
@@ -195,7 +199,7 @@ func (w *worker) onAlarm() {
 type orders struct {
 	target            int
 	goodbye, retiring bool
-	ready, stuck      bool
+	ready, stuck, due bool
 	refuses           bool
 	inFlight          int
 	abort             bool
@@ -213,6 +217,7 @@ func (w *worker) orders() orders {
 		retiring:  mine && m.facts.retiring,
 		ready:     mine && m.state == StateReady,
 		stuck:     w.stuck,
+		due:       w.due != "",
 		refuses:   w.refuses,
 		inFlight:  w.inFlight,
 		abort:     w.abort,
@@ -244,7 +249,7 @@ func (w *worker) onWake() {
 		w.post(event{kind: evRetire, unwanted: true, why: killerGoodbye})
 	case o.retiring && o.inFlight == 0:
 		w.post(event{kind: evDrained})
-	case o.retiring && w.alarm == alarmNone:
+	case o.retiring && (w.alarm == alarmNone || w.alarm == alarmLimit):
 		w.setAlarm(alarmRetire, w.pool.opts.RetireGrace)
 	case w.alarm == alarmStart:
 		w.watchStart()

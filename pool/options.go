@@ -30,6 +30,9 @@ type Options struct {
 	Min int
 	// Max bounds the processes of the pool. If zero, it is GOMAXPROCS, or Min if that is more.
 	Max int
+	// Surge is how many processes there may be beyond Max while workers are replaced: the successor is ready before a worker retires. If zero,
+	// it is 1. If negative, there are none: where Max processes run already, a worker goes before its successor comes.
+	Surge int
 	// InFlight bounds the calls that one worker gets at a time. If zero, it is what the worker declares.
 	InFlight int
 	// Queue bounds the callers that wait for a worker. If zero, it is 1024. If negative, nobody waits: a call that finds no free worker
@@ -54,6 +57,14 @@ type Options struct {
 	WriteStall time.Duration
 	// FrameStall is how long a worker may stop in the middle of a frame. Then it is stopped. If zero, it is 10 s.
 	FrameStall time.Duration
+
+	// MaxCalls is how many calls a worker answers, and MaxAge how old it gets after its launch, before a fresh one takes its place. Each is drawn
+	// for each worker up to a tenth more or less, so that workers that began together do not end together. If zero, there is no such limit.
+	//
+	// The limits are soft: a worker over one of them serves until its successor is ready, and retires then.
+	MaxCalls int
+	MaxAge   time.Duration
+
 	// RetireGrace is how long calls may go on, on a worker that takes no further ones, before it is stopped. If zero, it is 30 s.
 	RetireGrace time.Duration
 
@@ -97,6 +108,7 @@ type Restart struct {
 
 const (
 	defaultName         = "workers"
+	defaultSurge        = 1
 	defaultQueue        = 1024
 	defaultStartTimeout = 10 * time.Second
 	defaultIdleTimeout  = 60 * time.Second
@@ -127,12 +139,14 @@ func (o Options) resolve() (Options, error) {
 	for _, grace := range []*time.Duration{&o.CancelGrace, &o.RetireGrace, &o.StopGrace, &o.CloseGrace, &o.KillGrace, &o.DrainTimeout} {
 		*grace = max(*grace, 0)
 	}
+	o.Surge = max(o.Surge, 0)
 	return o, nil
 }
 
 func (o *Options) setDefaults() {
 	setIfZero(&o.Name, defaultName)
 	setIfZero(&o.Max, max(runtime.GOMAXPROCS(0), o.Min))
+	setIfZero(&o.Surge, defaultSurge)
 	setIfZero(&o.Queue, defaultQueue)
 	setIfZero(&o.StartTimeout, defaultStartTimeout)
 	setIfZero(&o.QueueTimeout, -1)
@@ -192,6 +206,8 @@ func (o *Options) check() error {
 	wrong(o.InFlight > maxInFlight, "InFlight: %d is more than %d; lower it", o.InFlight, maxInFlight)
 	wrong(o.Queue < 0 && o.QueueTimeout > 0, "QueueTimeout: %v has no effect, because with Queue %d nobody waits; remove one", o.QueueTimeout, o.Queue)
 	wrong(o.MaxMessage != 0 && (o.MaxMessage < minMessage || o.MaxMessage > maxMessage), "MaxMessage: %d is not between %d and %d; use 0 for the default", o.MaxMessage, minMessage, maxMessage)
+	wrong(o.MaxCalls < 0, "MaxCalls: %d is negative; use 0 for no limit", o.MaxCalls)
+	wrong(o.MaxAge < 0, "MaxAge: %v is negative; use 0 for no limit", o.MaxAge)
 	wrong(o.Restart.Min < 0, "Restart.Min: %v is negative; use 0 for %v", o.Restart.Min, defaultRestartMin)
 	wrong(o.Restart.Max < 0, "Restart.Max: %v is negative; use 0 for %v", o.Restart.Max, defaultRestartMax)
 	wrong(o.Restart.Max > 0 && o.Restart.Min > o.Restart.Max, "Restart.Min: %v is more than Restart.Max, which is %v; swap them", o.Restart.Min, o.Restart.Max)

@@ -9,28 +9,46 @@ type census struct {
 	starting int // and not to be stopped at once
 	ready    int // and taking calls
 	leaving  int // neither: retiring, on the ladder, or waiting to be
+	trial    int // starting on trial for a reload: of no use before that is known to have worked
+	due      int // of those that are ready: to be replaced
 }
 
 // live says that some worker answers calls, or may soon.
 func (c census) live() bool { return c.starting+c.ready > 0 }
 
+// processes is how many slots have one.
+func (c census) processes() int { return c.starting + c.ready + c.leaving + c.trial }
+
 // demand is what a pool's need of workers depends on.
 type demand struct {
 	census
-	waiting int // callers
-	places  int // that one more worker is expected to have, at least 1
-	min     int
-	paused  bool // backing off or stopping
+	waiting  int // callers
+	places   int // that one more worker is expected to have, at least 1
+	min, max int
+	surge    int  // processes beyond max while workers are replaced
+	owed     int  // workers that were retired with no successor ready, for want of room
+	paused   bool // backing off or stopping
 }
 
 // plan returns how many stopped slots to start now. It is the one place that decides this: for the first process, for more of them,
-// and for replacements of dead ones.
+// for replacements of dead ones and for successors.
 func plan(d demand) int {
 	if d.paused {
 		return 0
 	}
 	short := d.min - d.ready - d.starting
 	unserved := max(0, d.waiting-d.starting*d.places)
-	need := max(short, (unserved+d.places-1)/d.places)
-	return max(0, min(need, d.stopped, maxStarts-d.starting))
+	need := max(short, (unserved+d.places-1)/d.places, d.successors()-d.starting, d.owed-d.starting)
+	return max(0, min(need, d.room(), d.stopped, maxStarts-d.starting))
+}
+
+// successors is how many of the workers that are due are replaced at a time: all at once would make all of them new at once.
+func (d demand) successors() int { return min(d.due, max(1, d.surge)) }
+
+// room is how many more processes there may be. Only for successors is there room beyond max.
+func (d demand) room() int { return d.max + min(d.due, d.surge) - d.processes() }
+
+// yields says that one of the workers that are due has to go before its successor comes: there is no room for both.
+func (d demand) yields() bool {
+	return !d.paused && d.due > 0 && d.surge == 0 && d.room() <= 0 && d.starting+d.leaving+d.owed == 0
 }

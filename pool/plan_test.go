@@ -27,10 +27,25 @@ func TestPlan(t *testing.T) {
 		{"who leaves holds its slot", demand{census: census{leaving: 4}, waiting: 5, places: 1}, 0},
 		{"a few at a time", demand{census: stopped(100), waiting: 100, places: 1}, maxStarts},
 		{"a few at a time, with some under way", demand{census: census{stopped: 97, starting: 3}, waiting: 100, places: 1}, maxStarts - 3},
+		{"P25: a successor beside a full crew", demand{census: census{stopped: 1, ready: 4, due: 1}, max: 4, surge: 1, places: 1}, 1},
+		{"P25: one at a time", demand{census: census{stopped: 1, ready: 4, due: 4}, max: 4, surge: 1, places: 1}, 1},
+		{"P25: one at a time where there is room, too", demand{census: census{stopped: 5, ready: 4, due: 4}, max: 8, surge: 1, places: 1}, 1},
+		{"P25: as many at a time as Surge", demand{census: census{stopped: 6, ready: 4, due: 4}, max: 8, surge: 2, places: 1}, 2},
+		{"the successor is starting", demand{census: census{starting: 1, ready: 4, due: 1}, max: 4, surge: 1, places: 1}, 0},
+		{"room for a successor is not for callers", demand{census: census{stopped: 1, ready: 4}, waiting: 9, max: 4, surge: 1, places: 1}, 0},
+		{"the one before has not gone yet", demand{census: census{ready: 4, due: 3, leaving: 1}, max: 4, surge: 1, places: 1}, 0},
+		{"no room for a successor", demand{census: census{stopped: 1, ready: 4, due: 1}, max: 4, places: 1}, 0},
+		{"the successor comes after", demand{census: census{stopped: 1, ready: 3}, max: 4, owed: 1, places: 1}, 1},
+		{"a trial holds its slot and serves nobody", demand{census: census{stopped: 1, trial: 1, ready: 2}, waiting: 5, max: 4, places: 1}, 1},
 		{"backing off", demand{census: stopped(4), waiting: 9, min: 3, places: 1, paused: true}, 0},
 	}
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, plan(c.d)) })
+		t.Run(c.name, func(t *testing.T) {
+			if c.d.max == 0 {
+				c.d.max = c.d.processes() + c.d.stopped
+			}
+			require.Equal(t, c.want, plan(c.d))
+		})
 	}
 }
 
@@ -41,6 +56,7 @@ func TestPlan_NeverTooMany(t *testing.T) {
 			census:  census{stopped: i % 6, starting: i / 6 % 6, ready: i / 36 % 6},
 			waiting: i / 216 % 8,
 			min:     i / 1728 % 4,
+			max:     15,
 			places:  1 + i/6912%3,
 		}
 		n := plan(d)

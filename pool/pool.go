@@ -24,7 +24,12 @@ type Pool struct {
 
 	mu       sync.Mutex
 	phase    phase
-	slots    []*slot
+	min, max int             // Options.Min and Max, as Resize has left them
+	command  process.Command // that new workers run: Options.Command, or what Reload has made of it
+	version  uint64          // counts the reloads that have worked
+	reload   *reload         // whose trial is under way; nil: none
+	owed     int             // workers that went before their successors came
+	slots    []*slot         // as many as there may be processes, more while Resize has yet to end some
 	census   census
 	ready    readySet
 	queue    queue
@@ -66,21 +71,21 @@ func New(o Options) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{
-		opts:   o,
-		log:    o.Log.With(slog.String("pool", o.Name)),
-		ladder: ladder(o),
-		epoch:  time.Now(),
-		slots:  make([]*slot, o.Max),
-		queue:  queue{bound: o.Queue},
-		places: max(1, o.InFlight),
-		ends:   map[process.Killer]uint64{},
+		opts:    o,
+		log:     o.Log.With(slog.String("pool", o.Name)),
+		ladder:  ladder(o),
+		epoch:   time.Now(),
+		min:     o.Min,
+		max:     o.Max,
+		command: o.Command,
+		queue:   queue{bound: o.Queue},
+		places:  max(1, o.InFlight),
+		ends:    map[process.Killer]uint64{},
 		restarts: restarts{
 			backoff: backoff{min: o.Restart.Min, max: o.Restart.Max, random: o.random},
 		},
 	}
-	for i := range p.slots {
-		p.slots[i] = &slot{index: i}
-	}
+	p.fitSlots()
 	p.retry = stoppedTimer(p.replan)
 	p.idle = stoppedTimer(p.reapIdle)
 	p.census = p.count()

@@ -8,7 +8,7 @@ import "github.com/stdcrew/stdcrew/process"
 
 // watchIdle lets the timer run if it does not and somebody may have to be stopped.
 func (p *Pool) watchIdle() {
-	if p.idleSet || p.phase != phaseOpen || p.opts.IdleTimeout <= 0 || p.census.ready <= p.opts.Min {
+	if p.idleSet || p.phase != phaseOpen || p.opts.IdleTimeout <= 0 || p.census.ready <= p.min {
 		return
 	}
 	if w := p.ready.idlest(); w != nil {
@@ -21,7 +21,7 @@ func (p *Pool) watchIdle() {
 func (p *Pool) reapIdle() {
 	p.change(func(fx *effects) {
 		p.idleSet = false
-		for p.phase == phaseOpen && p.census.ready > p.opts.Min {
+		for p.phase == phaseOpen && p.census.ready > p.min {
 			w := p.ready.idlest()
 			if w == nil || p.now() < w.idleSince+p.opts.IdleTimeout {
 				break

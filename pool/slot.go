@@ -52,6 +52,7 @@ func (p *Pool) apply(s *slot, e event, fx *effects) (stray bool) {
 	if after == StateStopped {
 		p.gone(s.worker, e, fx)
 		s.worker = nil
+		p.fitSlots()
 	}
 	p.census = p.count()
 	p.notify()
@@ -107,7 +108,7 @@ func (p *Pool) act(a action, s *slot, e event, fx *effects) {
 // are started.
 func (p *Pool) settle(fx *effects) {
 	if p.phase == phaseStopping && p.census.stopped == len(p.slots) {
-		p.phase, p.asleep = phaseOpen, true
+		p.phase, p.asleep, p.owed = phaseOpen, true, 0
 		p.restarts.proved()
 		p.notify()
 	}
@@ -117,10 +118,13 @@ func (p *Pool) settle(fx *effects) {
 	if p.queue.length() > 0 {
 		p.failWaiters(p.hopeless(), fx)
 	}
+	p.startTrial(fx)
+	p.dismiss(fx)
 	for range plan(p.demand()) {
 		s := p.vacant()
 		p.apply(s, event{kind: evGet, gen: s.machine.gen}, fx)
 	}
+	p.yield(fx)
 }
 
 func (p *Pool) demand() demand {
@@ -128,11 +132,14 @@ func (p *Pool) demand() demand {
 		census:  p.census,
 		waiting: p.queue.length(),
 		places:  p.places,
-		min:     p.opts.Min,
+		min:     p.min,
+		max:     p.max,
+		surge:   p.opts.Surge,
+		owed:    p.owed,
 		paused:  p.restarts.waits(p.now()) > 0,
 	}
 	if p.asleep || p.phase == phaseDraining {
-		d.min = 0
+		d.min, d.due, d.owed = 0, 0, 0
 	}
 	if p.wanted {
 		d.waiting = max(1, d.waiting)
@@ -153,10 +160,15 @@ func (p *Pool) count() census {
 		switch {
 		case s.machine.state == StateStopped:
 			c.stopped++
+		case s.machine.state == StateStarting && s.worker.trial:
+			c.trial++
 		case s.machine.state == StateStarting:
 			c.starting++
 		case s.worker.open:
 			c.ready++
+			if s.worker.due != "" {
+				c.due++
+			}
 		default:
 			c.leaving++
 		}

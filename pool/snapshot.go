@@ -18,7 +18,10 @@ type Snapshot struct {
 	Waiting    int           `json:"waiting"`        // callers in the queue
 	OldestWait time.Duration `json:"oldest_wait_ns"` // how long the one has waited that came first; 0: nobody waits
 
-	Workers []WorkerSnapshot `json:"workers"` // one for each slot, stopped ones too
+	Min int `json:"min"` // workers that are kept
+	Max int `json:"max"` // processes at the most, but for successors
+
+	Workers []WorkerSnapshot `json:"workers"` // one for each slot, stopped ones too, but not those for successors
 
 	// BackoffUntil is when the next worker may be started at the earliest. Zero: none is delayed.
 	BackoffUntil time.Time `json:"backoff_until,omitzero"`
@@ -47,6 +50,7 @@ type WorkerSnapshot struct {
 	Running []CallSnapshot  `json:"running,omitempty"`
 	Leases  []LeaseSnapshot `json:"leases,omitempty"` // in no particular order
 
+	Due       string `json:"due,omitempty"`        // it is to be replaced when a successor is ready: a process.Killer; empty: it is not
 	Retiring  bool   `json:"retiring,omitempty"`   // it finishes its calls and gets no others
 	Why       string `json:"why,omitempty"`        // it retires or is being stopped: a process.Killer; empty: neither
 	Stuck     bool   `json:"stuck,omitempty"`      // it has not ended a canceled call within CancelGrace
@@ -107,7 +111,8 @@ func (p *Pool) look() (s Snapshot, conns []Conn, bootError error) {
 		Closed:       p.phase == phaseClosed,
 		Asleep:       p.asleep,
 		Waiting:      p.queue.length(),
-		Workers:      make([]WorkerSnapshot, len(p.slots)),
+		Min:          p.min,
+		Max:          p.max,
 		BackoffDelay: p.restarts.backoff.last,
 		FailedStarts: p.restarts.failures,
 		Counters:     p.countersNow(),
@@ -118,12 +123,16 @@ func (p *Pool) look() (s Snapshot, conns []Conn, bootError error) {
 	if p.restarts.waits(now) > 0 {
 		s.BackoffUntil = p.timeOf(p.restarts.until)
 	}
-	conns = make([]Conn, len(p.slots))
 	for i, slot := range p.slots {
-		s.Workers[i] = slot.snapshot(now)
-		if slot.worker != nil {
-			conns[i] = slot.worker.conn
+		if i >= p.max && slot.worker == nil {
+			continue
 		}
+		s.Workers = append(s.Workers, slot.snapshot(now))
+		var conn Conn
+		if slot.worker != nil {
+			conn = slot.worker.conn
+		}
+		conns = append(conns, conn)
 	}
 	return s, conns, p.restarts.last
 }
@@ -154,6 +163,7 @@ func (s *slot) snapshot(now time.Duration) WorkerSnapshot {
 	for _, l := range w.leases {
 		shot.Leases = append(shot.Leases, LeaseSnapshot{Age: now - l.since, Busy: len(l.turn) == 0})
 	}
+	shot.Due = string(w.due)
 	shot.Retiring, shot.Why = s.machine.facts.retiring, string(w.why)
 	shot.Stuck, shot.LastWords = w.stuck, w.lastWords
 	return shot

@@ -42,7 +42,7 @@ func (w *worker) launchProcess() error {
 	if start == nil {
 		start = process.Start
 	}
-	proc, err := start(o.Command, process.Options{
+	proc, err := start(w.command, process.Options{
 		Log:          o.Log,
 		Name:         w.name(),
 		DrainTimeout: unresolved(o.DrainTimeout),
@@ -193,7 +193,7 @@ func (w *worker) bootError(err error, exit *Exit) *bootError {
 	case w.proc != nil:
 		b.tail = w.proc.StderrTail()
 	}
-	if w.pool.opts.Command.Self != "" && w.conn == nil && !startFatal(err) {
+	if w.command.Self != "" && w.conn == nil && !startFatal(err) {
 		b.remedy = selfRemedy
 	}
 	return b

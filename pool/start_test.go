@@ -114,7 +114,7 @@ func TestGoodbyeIsHeededAtOnce(t *testing.T) {
 	w := readyWorker(p, 2)
 	w.saidGoodbye("enough")
 	require.Nil(t, p.ready.best())
-	require.Equal(t, census{leaving: 1}, p.census)
+	require.Equal(t, census{stopped: 1, leaving: 1}, p.census)
 }
 
 func TestGoodbyeBeforeCreated(t *testing.T) {
@@ -127,7 +127,7 @@ func TestGoodbyeBeforeCreated(t *testing.T) {
 	p.post(w, event{kind: evCreated})
 	require.Equal(t, StateReady, w.slot.machine.state)
 	require.Nil(t, p.ready.best(), "it gets no calls")
-	require.Equal(t, census{leaving: 1}, p.census)
+	require.Equal(t, census{stopped: 1, leaving: 1}, p.census)
 	require.Len(t, w.wake, 1, "its owner sees to the rest")
 }
 
@@ -261,7 +261,7 @@ func TestP18_LostWorkerIsNotTaken(t *testing.T) {
 			_, err = p.take(t.Context(), true)
 			require.ErrorIs(t, err, ErrQueueFull)
 			require.Nil(t, p.ready.best())
-			require.Equal(t, census{leaving: 1}, p.census)
+			require.Equal(t, census{stopped: 1, leaving: 1}, p.census)
 		})
 	}
 }

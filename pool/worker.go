@@ -33,6 +33,13 @@ type worker struct {
 	leases    []*Lease // whose places are taken
 	gone      error    // how its process ended; nil: it has not
 
+	command process.Command // that it runs
+	version uint64          // of the command
+	trial   bool            // it shows whether a reload works
+	limits  limits
+	belated bool           // its predecessor had to go before it came
+	due     process.Killer // why it is to be replaced; empty: it is not
+
 	prev, next *worker // in the ready set; nil: not listed
 	shelf      int
 
@@ -103,12 +110,19 @@ func (p *Pool) launch(s *slot, fx *effects) {
 		wake:     make(chan struct{}, 1),
 		launched: p.now(),
 		target:   -1,
+		command:  p.command,
+		version:  p.version,
+		limits:   p.drawLimits(),
 		life:     life{at: -1},
 	}
 	w.release = w.freed
 	s.worker = w
 	p.owners = append(p.owners, w)
 	p.wanted = false
+	if p.owed > 0 {
+		p.owed--
+		w.belated = true
+	}
 	// Ends when the process has ended and both hooks have returned.
 	fx.add(func() { go w.run() })
 }
@@ -134,7 +148,11 @@ func (p *Pool) admit(w *worker, fx *effects) {
 		w.poke() // a call of the start hook's
 	}
 	w.idleSince = w.readied
+	p.admitVersion(w, fx)
 	p.census = p.count()
+	if !w.belated {
+		p.succeed(fx)
+	}
 	p.watchIdle()
 	fx.add(func() { w.log().Info("worker is ready", slog.Int("inflight", w.places)) })
 }
@@ -194,6 +212,10 @@ func (p *Pool) rungOf(step process.Step) int {
 // bootFailed takes note of a process that did not become ready.
 func (p *Pool) bootFailed(w *worker, e event, fx *effects) {
 	p.counters.BootFailures++
+	if w.trial {
+		p.trialFailed(w, e.err, fx)
+		return
+	}
 	p.restarts.bootFailed(p.now(), w.launched, e.err, e.fatal)
 	p.retryLater(fx)
 	fx.add(func() {
