@@ -42,6 +42,8 @@ func TestUnknownPoolSaysWhichThereAre(t *testing.T) {
 	require.Equal(t, broker.ClassCaller, failed.Class)
 	require.Equal(t, broker.NotSent, failed.Delivery)
 	require.Error(t, b.Pool("nowhere").Stop(t.Context()))
+	require.Error(t, b.Pool("nowhere").Resize(t.Context(), 0, 1))
+	require.Error(t, b.Pool("nowhere").Reload(t.Context(), broker.Command{}))
 	require.Zero(t, b.Pool("nowhere").Snapshot())
 }
 
