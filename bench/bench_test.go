@@ -48,3 +48,19 @@ func TestSettingsAreChecked(t *testing.T) {
 		"-size 4097: must be 1 to 4096, which a pipe takes at once\n"+
 		"-placement loose: must be free or pinned")
 }
+
+func TestMeasureDeaths(t *testing.T) {
+	d, err := measureDeaths(3)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	for name, f := range map[string]figures{"bare": d.Bare, "call": d.Call, "start": d.Start, "replace": d.Replace} {
+		require.Positive(t, f.P50, name)
+	}
+	require.Greater(t, d.Replace.P50, d.Call.P50, "the next answer comes after the error")
+
+	var out bytes.Buffer
+	require.NoError(t, printDeaths(&out, 3, d))
+	require.Contains(t, out.String(), "KILL to the call's error")
+}

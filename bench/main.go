@@ -11,6 +11,11 @@
 // For each it prints the median over the rounds of p50, mean, p99 and CPU time
 // per call (of host and child together), then the medians of each round's
 // ratio to the floor. Nothing is asserted.
+//
+//	go run . -deaths 300
+//
+// kills workers in the middle of a call, and bare children of the same program beside
+// them, and prints how long it takes until the caller knows, and until the next worker answers.
 package main
 
 import (
@@ -26,6 +31,7 @@ import (
 // settings is what the flags say.
 type settings struct {
 	rounds, calls, size int
+	deaths              int
 	json                bool
 	placement           string // set in the processes that measure
 }
@@ -39,6 +45,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 7, "measure each kind `N` times, in turns")
 	flag.IntVar(&s.calls, "calls", 20_000, "make `N` round trips in a round")
 	flag.IntVar(&s.size, "size", 64, "send `N` bytes there and back")
+	flag.IntVar(&s.deaths, "deaths", 0, "measure the deaths of `N` workers instead")
 	flag.BoolVar(&s.json, "json", false, "print JSON instead of a table")
 	flag.StringVar(&s.placement, "placement", "", "measure only `free` or pinned, in this process, and print JSON")
 	flag.Parse()
@@ -56,6 +63,9 @@ func exit(err error) {
 func (s settings) run() error {
 	if err := s.check(); err != nil {
 		return err
+	}
+	if s.deaths > 0 {
+		return s.runDeaths()
 	}
 	if s.placement != "" {
 		return s.measureHere()
@@ -85,6 +95,9 @@ func (s settings) check() error {
 	}
 	if s.calls < 1 {
 		problems = append(problems, fmt.Errorf("-calls %d: at least one is needed", s.calls))
+	}
+	if s.deaths < 0 {
+		problems = append(problems, fmt.Errorf("-deaths %d: give a number of workers to kill", s.deaths))
 	}
 	if s.size < 1 || s.size > maxSize {
 		problems = append(problems, fmt.Errorf("-size %d: must be 1 to %d, which a pipe takes at once", s.size, maxSize))

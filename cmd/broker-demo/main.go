@@ -15,6 +15,10 @@
 //	broker-demo call -- ./echo echo '{"a": 1}'
 //
 // makes one call to a worker program, such as testworkers/echo, and tells what comes of it.
+//
+//	broker-demo idle -workers 1000
+//
+// measures what a large crew costs that has nothing to do.
 package main
 
 import (
@@ -125,7 +129,7 @@ func rootCommand(c console, help io.Writer) *ffcli.Command {
 		ShortUsage:  "broker-demo <command> [flags] [arguments]",
 		ShortHelp:   "A crew of worker processes on real input.",
 		FlagSet:     set,
-		Subcommands: []*ffcli.Command{runCommand(c, help), loadCommand(c, help), callCommand(c, help)},
+		Subcommands: []*ffcli.Command{runCommand(c, help), loadCommand(c, help), callCommand(c, help), idleCommand(c, help)},
 		Exec: func(_ context.Context, args []string) error {
 			if len(args) > 0 {
 				return &exitError{exitUsage, fmt.Errorf("unknown command %q; broker-demo -h lists them", args[0])}
