@@ -35,7 +35,7 @@ func TestL5_9_P47_NoThreadAndNoPollingForIdleChildren(t *testing.T) {
 		stacks := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
 		n := 0
 		for _, stack := range stacks {
-			if waiting.MatchString(stack) && (strings.Contains(stack, "(*Process).live(") || strings.Contains(stack, "(*Process).readStderr(")) {
+			if waiting.MatchString(stack) && (strings.Contains(stack, "(*Process).live(") || strings.Contains(stack, "(*output).run(")) {
 				n++
 			}
 		}

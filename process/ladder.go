@@ -13,7 +13,8 @@ type Step uint8
 const (
 	// Ask is the owner's own way of asking, such as a shutdown message. [Process.Do] does nothing for it.
 	Ask Step = iota
-	// CloseStdin closes our end of the process's standard input at once. What is already in the pipe still arrives.
+	// CloseStdin closes our end of the process's standard input at once. What is already in the pipe still arrives. That of a Managed is
+	// closed when what is queued has been delivered, or the rung's grace is over.
 	CloseStdin
 	// Terminate sends TERM to the process group, then CONT, so that a stopped process can act on it.
 	Terminate
@@ -129,7 +130,13 @@ func (p *Process) take(rung Rung, ask func()) bool {
 	if err := p.step(rung, ask); err != nil && !errors.Is(err, ErrExited) {
 		p.log.Error("step failed", slog.String("step", rung.Step.String()), slog.Any("err", err))
 	}
-	return p.exitsWithin(rung.Grace)
+	if p.exitsWithin(rung.Grace) {
+		return true
+	}
+	if rung.Step == CloseStdin && p.isManaged() {
+		p.input.callOff() // it does not read what is queued
+	}
+	return false
 }
 
 func (p *Process) step(rung Rung, ask func()) error {

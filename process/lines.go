@@ -2,95 +2,94 @@ package process
 
 import (
 	"bytes"
-	"context"
-	"log/slog"
 	"strings"
-	"time"
+	"unicode/utf8"
 )
 
 const (
-	// maxLine is how much of a line is logged. The rest is dropped, up to the line's end.
+	// maxLine is how much of a line is kept. The rest is dropped, up to the line's end.
 	maxLine = 8 << 10
-
-	// maxLineRate is how many lines a second are logged. The others are counted, so that a process that floods its standard error does not
-	// flood the log.
-	maxLineRate = 1000
+	// keptLine is how much room for a line is kept for the next. Long lines are rare, and processes live long.
+	keptLine = 4 << 10
 )
 
 // cutMark ends a line that was cut.
 const cutMark = " … (cut)"
 
-// lineLogger splits text into lines and logs each. Blank lines are left out.
-type lineLogger struct {
-	log  *slog.Logger
-	line []byte // the line that has begun, at most maxLine of it
-	cut  bool   // more of it has been dropped
+// Lines cuts text, which may come in any pieces, into lines. Its Write suits as an output function of ManagedOptions. One goroutine at a
+// time may use it.
+type Lines struct {
+	// Max is how many bytes of a line are kept. What is longer loses the rest and ends with " … (cut)". If zero, it is 8 KiB.
+	Max int
 
-	second  time.Time // when the second began that logged is counted in
-	logged  int
-	dropped int // lines not logged since
+	// Emit receives each line without its end, which is "\n" or "\r\n". The line is valid UTF-8: bytes that are not are replaced by U+FFFD.
+	Emit func(line string)
+
+	line  []byte // the line that has begun, at most Max of it
+	cut   bool   // more of it has been dropped
+	begun bool
 }
 
-func (l *lineLogger) write(text []byte) {
-	for len(text) > 0 {
-		piece, rest, complete := bytes.Cut(text, []byte{'\n'})
+// Write emits the lines that p completes. It takes all of p and has no error.
+func (l *Lines) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		piece, after, complete := bytes.Cut(rest, []byte{'\n'})
 		l.add(piece)
 		if complete {
 			l.end()
 		}
-		text = rest
+		rest = after
+	}
+	return len(p), nil
+}
+
+// Flush emits the last line, if it has begun and has not been ended.
+func (l *Lines) Flush() {
+	if l.begun {
+		l.end()
 	}
 }
 
-func (l *lineLogger) add(piece []byte) {
-	if room := maxLine - len(l.line); len(piece) > room {
+func (l *Lines) add(piece []byte) {
+	l.begun = true
+	limit := l.Max
+	if limit <= 0 {
+		limit = maxLine
+	}
+	if room := limit - len(l.line); len(piece) > room {
 		piece = piece[:room]
 		l.cut = true
 	}
 	l.line = append(l.line, piece...)
 }
 
-func (l *lineLogger) end() {
-	text := strings.ToValidUTF8(string(bytes.TrimSuffix(l.line, []byte{'\r'})), "\uFFFD")
+func (l *Lines) end() {
+	line := l.line
+	if l.cut {
+		line = wholeRunes(line)
+	} else {
+		line = bytes.TrimSuffix(line, []byte{'\r'})
+	}
+	text := strings.ToValidUTF8(string(line), "\uFFFD")
 	if l.cut {
 		text += cutMark
 	}
-	if cap(l.line) > stderrChunk {
-		l.line = nil // long lines are rare, and processes live long
+	if cap(l.line) > keptLine {
+		l.line = nil
 	}
-	l.line, l.cut = l.line[:0], false
-	if text != "" && l.mayLog() {
-		l.emit("stderr", slog.String("line", text))
-	}
+	l.line, l.cut, l.begun = l.line[:0], false, false
+	l.Emit(text)
 }
 
-// flush logs the line that has begun, and how many were dropped.
-func (l *lineLogger) flush() {
-	l.end()
-	l.reportDropped()
-}
-
-// mayLog counts a line, and tells whether it is within maxLineRate.
-func (l *lineLogger) mayLog() bool {
-	if now := time.Now(); now.Sub(l.second) >= time.Second {
-		l.reportDropped()
-		l.second, l.logged = now, 0
+// wholeRunes drops a rune that has been cut in two.
+func wholeRunes(line []byte) []byte {
+	for i := len(line) - 1; i >= max(0, len(line)-utf8.UTFMax); i-- {
+		if utf8.RuneStart(line[i]) {
+			if !utf8.FullRune(line[i:]) {
+				return line[:i]
+			}
+			break
+		}
 	}
-	if l.logged >= maxLineRate {
-		l.dropped++
-		return false
-	}
-	l.logged++
-	return true
-}
-
-func (l *lineLogger) reportDropped() {
-	if l.dropped > 0 {
-		l.emit("stderr lines not logged", slog.Int("lines", l.dropped))
-		l.dropped = 0
-	}
-}
-
-func (l *lineLogger) emit(message string, attr slog.Attr) {
-	l.log.LogAttrs(context.Background(), slog.LevelInfo, message, attr)
+	return line
 }

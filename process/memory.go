@@ -41,7 +41,9 @@ const firstMemoryPID = 5_000_000
 
 // StartFunc runs f on a goroutine as if it were a child process, for tests: what is done to the Process has the effect that it would
 // have on a program. It works on every system and in a testing/synctest bubble. A panic of f is not recovered.
-func StartFunc(f Func, o Options) *Process {
+func StartFunc(f Func, o Options) *Process { return newProcess(startMemory(f), o) }
+
+func startMemory(f Func) started {
 	c := &memoryChild{
 		id:      firstMemoryPID + int(lastMemoryPID.Add(1)),
 		stdin:   newMemPipe(),
@@ -59,10 +61,15 @@ func StartFunc(f Func, o Options) *Process {
 		Killed: c.killed,
 		child:  c,
 	}
-	p := newProcess(started{child: c, stream: memStream{in: c.stdin, out: c.stdout}, stderr: c.stderr}, o)
 	// Ends when f returns.
 	go c.run(f, m)
-	return p
+	return started{
+		child:  c,
+		stream: memStream{in: c.stdin, out: c.stdout},
+		stdin:  memWriter{c.stdin},
+		stdout: c.stdout,
+		stderr: c.stderr,
+	}
 }
 
 // memorySignals is how many signals wait to be received. Further ones are dropped, as a signal that is already pending is.

@@ -2,7 +2,9 @@ package process
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -18,11 +20,12 @@ type Process struct {
 	drainTimeout time.Duration
 	started      time.Time
 	tail         *tail
+	stderr       *output
+	input        *input  // nil unless managed
+	stdout       *output // nil unless managed
 
-	drained chan struct{} // closed when the standard error has been read to its end, or given up
-	held    bool          // it was given up before its end; set before drained is closed
-	exited  chan struct{}
-	ended   chan struct{}
+	exited chan struct{}
+	ended  chan struct{}
 
 	mu      sync.Mutex
 	report  Report        // zero until it has been reaped
@@ -57,8 +60,10 @@ const noCode = -1
 // started is a child with our ends of its pipes, as the operating system hands it over.
 type started struct {
 	child  child
-	stream Stream
-	stderr source
+	stream Stream // of stdin and stdout
+
+	stdin          io.WriteCloser
+	stdout, stderr source
 }
 
 // Start runs a program as a child process in a process group of its own. Standard input and output are the caller's, as [Process.Stream];
@@ -76,39 +81,54 @@ func Start(c Command, o Options) (*Process, error) {
 }
 
 func newProcess(s started, o Options) *Process {
-	pid := s.child.pid()
+	p := makeProcess(s, o)
+	p.stream = s.stream
+	p.run()
+	return p
+}
+
+// makeProcess returns a process that nobody looks after yet.
+func makeProcess(s started, o Options) *Process {
 	p := &Process{
 		child:        s.child,
-		stream:       s.stream,
-		log:          o.logger(pid),
+		log:          o.logger(s.child.pid()),
 		drainTimeout: o.DrainTimeout,
 		started:      time.Now(),
 		tail:         &tail{},
-		drained:      make(chan struct{}),
+		stderr:       newOutput(s.stderr),
 		exited:       make(chan struct{}),
 		ended:        make(chan struct{}),
 	}
 	if p.drainTimeout == 0 {
 		p.drainTimeout = defaultDrainTimeout
 	}
-	// Ends at the end of the standard error, or when live calls the reading off.
-	go p.readStderr(s.stderr)
-	// Ends DrainTimeout after the process's death at the latest.
-	go p.live(s.stderr)
+	p.logStderr()
 	return p
 }
+
+func (p *Process) run() {
+	// Ends at the end of the standard error, or when live calls the reading off.
+	go p.stderr.run()
+	// Ends DrainTimeout after the process's death at the latest, or with the last function of ManagedOptions.
+	go p.live()
+}
+
+// isManaged tells whether all three streams are ours.
+func (p *Process) isManaged() bool { return p.input != nil }
 
 // PID returns the process's id. That of an in-memory process is one that no real process has.
 func (p *Process) PID() int { return p.child.pid() }
 
-// Stream returns the process's standard input and output as one stream, always the same. It belongs to the caller, who closes it.
+// Stream returns the process's standard input and output as one stream, always the same. It belongs to the caller, who closes it. That of a
+// Managed is nil.
 func (p *Process) Stream() Stream { return p.stream }
 
 // Exited is closed when the process is dead, what was left of its group has been killed, and it has been reaped. Its last output may still
 // be waiting in the Stream, whose end comes late or never if somebody else holds it open.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Ended is closed when the process has exited and its standard error has been read to the end, or DrainTimeout is over.
+// Ended is closed when the process has exited and its standard error has been read to the end, or DrainTimeout is over. For a Managed that
+// goes for standard output too, and the functions of its ManagedOptions have returned and will not be called again.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // Report says how the process ended. It is zero before Exited, and its StderrTail is complete after Ended.
@@ -129,7 +149,7 @@ func (p *Process) Report() Report {
 // minute, all but the last 4 KiB of it is given up.
 func (p *Process) StderrTail() string { return p.tail.String() }
 
-// Do does one step now, without waiting for what it leads to. After the exit it returns ErrExited and sends nothing. Terminate and Kill
+// Do does one step now, without waiting for what it leads to. CloseStdin is Managed.CloseStdin where there is one. After the exit it returns ErrExited and sends nothing. Terminate and Kill
 // give KillerAsked as the reason unless Blame has given one.
 func (p *Process) Do(s Step) error {
 	switch s {
@@ -137,7 +157,7 @@ func (p *Process) Do(s Step) error {
 		if isClosed(p.exited) {
 			return ErrExited
 		}
-		p.child.closeStdin()
+		p.closeStdin()
 		return nil
 	case Terminate:
 		return p.end(TERM, signalCont)
@@ -160,6 +180,14 @@ func (p *Process) Signal(s Signal) error {
 	return p.child.signal(s)
 }
 
+func (p *Process) closeStdin() {
+	if p.isManaged() {
+		p.input.refuse(os.ErrClosed)
+	} else {
+		p.child.closeStdin()
+	}
+}
+
 func (p *Process) end(signals ...Signal) error {
 	p.Blame(KillerAsked)
 	return p.child.signal(signals...)
@@ -175,12 +203,12 @@ func (p *Process) Blame(k Killer) {
 }
 
 // live follows the process to its end.
-func (p *Process) live(stderr source) {
+func (p *Process) live() {
 	p.child.wait()
 	p.finish(p.child.reap(), time.Since(p.started))
 	close(p.exited)
 
-	held := p.drain(stderr)
+	held := p.drain()
 
 	p.mu.Lock()
 	p.report.Held = held

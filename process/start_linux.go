@@ -58,6 +58,8 @@ func spawn(program string, argv, env []string, dir string) (s started, err error
 	return started{
 		child:  newLinuxChild(pid, pidfd, stdin),
 		stream: &pipeStream{stdin: stdin, stdout: stdout},
+		stdin:  stdin,
+		stdout: stdout,
 		stderr: stderr,
 	}, nil
 }

@@ -166,25 +166,25 @@ func TestP36_EndedDespiteALogHandlerThatBlocks(t *testing.T) {
 		require.Equal(t, defaultDrainTimeout+lastRead, time.Since(begun))
 		require.Equal(t, "hello\n", r.StderrTail)
 		close(release)
-		<-p.drained
+		<-p.stderr.done
 	})
 }
 
 func TestReaderThatIsCalledOffTakesWhatIsThere(t *testing.T) {
 	for name, held := range map[string]bool{"held": true, "closed": false} {
 		t.Run(name, func(t *testing.T) {
-			p := &Process{log: slog.New(slog.DiscardHandler), tail: &tail{}, drained: make(chan struct{})}
 			pipe := newMemPipe()
-			_, err := pipe.Write(bytes.Repeat([]byte("x"), 3*stderrChunk))
+			p := makeProcess(started{child: &memoryChild{}, stderr: pipe}, Options{})
+			_, err := pipe.Write(bytes.Repeat([]byte("x"), 3*readChunk))
 			require.NoError(t, err)
 			if !held {
 				pipe.closeWrite()
 			}
 			pipe.Interrupt() // before the first Read
-			p.readStderr(pipe)
+			p.stderr.run()
 			p.tail.stop()
-			require.Len(t, p.StderrTail(), 3*stderrChunk)
-			require.Equal(t, held, p.held)
+			require.Len(t, p.StderrTail(), 3*readChunk)
+			require.Equal(t, held, p.stderr.held)
 			_, err = pipe.Write([]byte("x"))
 			require.Error(t, err, "nobody reads any longer")
 		})
@@ -204,11 +204,11 @@ func (*endless) Interrupt()               {}
 func (*endless) Close() error             { return nil }
 
 func TestP30_ReaderThatIsCalledOffComesToAnEnd(t *testing.T) {
-	p := &Process{log: slog.New(slog.DiscardHandler), tail: &tail{}, drained: make(chan struct{})}
-	defer p.tail.stop()
 	var src endless
-	p.readStderr(&src)
-	require.True(t, p.held)
+	p := makeProcess(started{child: &memoryChild{}, stderr: &src}, Options{})
+	defer p.tail.stop()
+	p.stderr.run()
+	require.True(t, p.stderr.held)
 	require.Equal(t, lastBytes, src.read)
 }
 
