@@ -42,37 +42,39 @@ func (in *input) adopt(src io.Reader) error {
 }
 
 func (in *input) feed(src io.Reader, fed chan<- struct{}, log *slog.Logger) {
-	err := in.pull(src)
-	in.mu.Lock()
-	in.source = nil
-	in.mu.Unlock()
-	close(fed)
-	if err != nil && !isClosed(in.refused) {
+	ended, err := in.pull(src)
+	if ended {
+		close(fed)
+	}
+	if err != nil {
 		log.Error("attached source failed", slog.Any("err", err))
 	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.source = nil
 }
 
-// pull reads src as there is room, and returns its error.
-func (in *input) pull(src io.Reader) error {
+// pull reads src as there is room. It tells whether src has ended, with an error or without; if not, nothing more is queued.
+func (in *input) pull(src io.Reader) (ended bool, err error) {
 	chunk := make([]byte, feedChunk)
 	for {
-		if err := in.put(context.Background(), nil); err != nil {
-			return err
+		if in.put(context.Background(), nil) != nil {
+			return false, nil
 		}
 		n, err := src.Read(chunk)
 		if _, err := in.write(context.Background(), chunk[:n]); err != nil {
-			return err
+			return false, nil
 		}
 		if err == io.EOF {
-			return nil
+			return true, nil
 		}
 		if err != nil {
-			return err
+			return true, err
 		}
 	}
 }
 
-// stopSource tells the source to stop when nothing more is queued. One that has come to its end already is left alone.
+// stopSource tells a source that has not ended to stop when nothing more is queued.
 func (in *input) stopSource(src io.Closer, fed <-chan struct{}) {
 	select {
 	case <-fed:

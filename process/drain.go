@@ -16,7 +16,6 @@ func (p *Process) drain() (held bool) {
 	defer p.tail.stop()
 	streams := []draining{p.stderr}
 	if p.isManaged() {
-		p.input.refuse(ErrExited)
 		streams = append(streams, p.input, p.stdout)
 	}
 	until := time.Now().Add(p.drainTimeout)

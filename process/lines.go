@@ -25,7 +25,7 @@ type Lines struct {
 	// Emit receives each line without its end, which is "\n" or "\r\n". The line is valid UTF-8: bytes that are not are replaced by U+FFFD.
 	Emit func(line string)
 
-	line  []byte // the line that has begun, at most Max of it
+	line  []byte // the line that has begun, at most Max of it and one byte
 	cut   bool   // more of it has been dropped
 	begun bool
 }
@@ -50,30 +50,32 @@ func (l *Lines) Flush() {
 	}
 }
 
+// add keeps one byte more than the limit: it may be the first half of the line's end.
 func (l *Lines) add(piece []byte) {
 	l.begun = true
-	limit := l.Max
-	if limit <= 0 {
-		limit = maxLine
-	}
-	if room := limit - len(l.line); len(piece) > room {
+	if room := l.limit() + 1 - len(l.line); len(piece) > room {
 		piece = piece[:room]
 		l.cut = true
 	}
 	l.line = append(l.line, piece...)
 }
 
+func (l *Lines) limit() int {
+	if l.Max <= 0 {
+		return maxLine
+	}
+	return l.Max
+}
+
 func (l *Lines) end() {
-	line := l.line
-	if l.cut {
-		line = wholeRunes(line)
-	} else {
+	line, mark := l.line, ""
+	if !l.cut {
 		line = bytes.TrimSuffix(line, []byte{'\r'})
 	}
-	text := strings.ToValidUTF8(string(line), "\uFFFD")
-	if l.cut {
-		text += cutMark
+	if limit := l.limit(); len(line) > limit {
+		line, mark = wholeRunes(line[:limit]), cutMark
 	}
+	text := strings.ToValidUTF8(string(line), "\uFFFD") + mark
 	if cap(l.line) > keptLine {
 		l.line = nil
 	}

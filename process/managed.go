@@ -35,8 +35,8 @@ type ManagedOptions struct {
 	// A reader that goes away is noticed by the next write to it, or by the exit.
 	Lost func(fd int, err error)
 
-	// HighWater is how many bytes may wait in the queue for standard input before Write waits; exactly that many may. If zero or negative, it
-	// is 64 KiB.
+	// HighWater is how many bytes may be queued for standard input before Write waits; exactly that many may. A Write that begins below takes
+	// all of its data, longer ones that much at a time, so there are never more than twice as many. If zero or negative, it is 64 KiB.
 	HighWater int
 }
 
@@ -72,8 +72,9 @@ func newManaged(s started, o ManagedOptions) *Managed {
 }
 
 // Write queues p for the process's standard input, and returns how much of it has been queued. It waits while more than HighWater is queued.
-// When ctx ends it returns the cause; what was queued by then is delivered. After the standard input has been closed, by us or the other side,
-// the error is os.ErrClosed or syscall.EPIPE; after the exit it is ErrExited. The bytes of one Write that succeeds stay together.
+// When ctx ends it returns the cause; what was queued by then is delivered. When the standard input takes nothing more, the error is the first
+// reason for that: os.ErrClosed after CloseStdin, syscall.EPIPE when its reader went away, ErrExited. The bytes of one Write that succeeds
+// stay together.
 func (m *Managed) Write(ctx context.Context, p []byte) (int, error) { return m.input.write(ctx, p) }
 
 // Input returns the standard input as an io.Writer, whose Write is that of m with ctx.
@@ -99,8 +100,8 @@ func (m *Managed) WriteTo(ctx context.Context, fd int, p []byte) (int, error) {
 // Beside it, Write goes on working.
 //
 // When the standard input is closed, or broken, or the process has exited, src is told to stop: its Close is called if it has one, also while
-// a Read is under way. That happens at once if it is so already, and Attach returns the error that Write would. An error of src, other than
-// io.EOF, is logged and ends it like its end.
+// a Read is under way; without a Close it is left alone after the Read under way. All that happens at once if it is so already, and Attach
+// returns the error that Write would. An error of src, other than io.EOF, is logged and ends it like its end.
 //
 // To close the standard input after a source, use io.Copy with Input, then CloseStdin.
 func (m *Managed) Attach(src io.Reader) error { return m.input.attach(src, m.log) }

@@ -15,7 +15,7 @@ type Options struct {
 	Name string
 
 	// DrainTimeout bounds how long the standard error is read after the exit while somebody else holds it open. If zero, it is 2 s. If
-	// negative, what is in the pipe is read and nothing is waited for.
+	// negative, what is in the pipe is read and nothing is waited for. For a Managed it bounds all three streams.
 	DrainTimeout time.Duration
 
 	// ExtraEnv is appended to the environment, beside an explicit Command.Env too, and replaces variables of the same name.

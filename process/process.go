@@ -206,6 +206,9 @@ func (p *Process) Blame(k Killer) {
 func (p *Process) live() {
 	p.child.wait()
 	p.finish(p.child.reap(), time.Since(p.started))
+	if p.isManaged() {
+		p.input.refuse(ErrExited)
+	}
 	close(p.exited)
 
 	held := p.drain()

@@ -89,7 +89,7 @@ func playFlood(args []string) int {
 // its own. It prints the child's pid. With "stay" it then waits to be killed.
 func playGrandchild(args []string) int {
 	cmd := exec.Command("sleep", "300")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: args[0] == "leave"}
 	if err := cmd.Start(); err != nil {
 		panic(err)

@@ -25,7 +25,7 @@ type Report struct {
 	StderrTail string
 
 	// Held says that somebody held the standard error open after the process had exited, until DrainTimeout was over: a grandchild that has
-	// left the process group. Nobody reads any longer what it writes there.
+	// left the process group. Nobody reads any longer what it writes there. For a Managed it says so of the standard output as well.
 	Held bool
 
 	// Lost says that other code in this program took the exit status, by waiting for any child or by ignoring SIGCHLD.

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -39,6 +40,30 @@ func TestSignalNames(t *testing.T) {
 	require.Equal(t, "TERM", TERM.String())
 	require.Equal(t, "HUP", HUP.String())
 	require.Equal(t, "signal 99", Signal(99).String())
+}
+
+func TestL5_2_ParseSignal(t *testing.T) {
+	for text, want := range map[string]Signal{
+		"TERM": TERM, "SIGTERM": TERM, "sigterm": TERM, "15": TERM,
+		"KILL": KILL, "9": KILL, "Int": INT, "SIGHUP": HUP, "1": HUP,
+	} {
+		got, err := ParseSignal(text)
+		require.NoError(t, err, text)
+		require.Equal(t, want, got, text)
+	}
+	for s := Signal(1); s < signalLimit; s++ {
+		if signalName(s) != "" {
+			got, err := ParseSignal(s.String())
+			require.NoError(t, err)
+			require.Equal(t, s, got)
+		}
+	}
+	for _, text := range []string{"", "SIG", "NOPE", "0", "-1", "99", "SIG15", "SIGSIGTERM", " TERM"} {
+		_, err := ParseSignal(text)
+		require.ErrorContains(t, err, fmt.Sprintf("unknown signal %q; known are HUP, INT, ", text))
+		require.ErrorContains(t, err, ", TERM")
+		require.ErrorContains(t, err, fmt.Sprintf("and the numbers from 1 to %d", signalLimit-1))
+	}
 }
 
 func TestStepNames(t *testing.T) {

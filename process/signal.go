@@ -1,6 +1,10 @@
 package process
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // Signal is a signal's number on the system that the program runs on. The zero Signal is none.
 //
@@ -33,4 +37,25 @@ func (s Signal) describe() string {
 		text += " (" + name + ")"
 	}
 	return text
+}
+
+// ParseSignal returns the signal with this name, with or without SIG and in upper or lower case, or this number: "TERM", "SIGTERM" and "15" are
+// the same. Names other than those of the four above are known on Linux only. The error lists the names.
+func ParseSignal(text string) (Signal, error) {
+	if n, err := strconv.Atoi(text); err == nil && 0 < n && n < signalLimit {
+		return Signal(n), nil
+	}
+	name := strings.TrimPrefix(strings.ToUpper(text), "SIG")
+	var names []string
+	for s := Signal(1); s < signalLimit; s++ {
+		known := signalName(s)
+		if known == "" {
+			continue
+		}
+		if known == name {
+			return s, nil
+		}
+		names = append(names, known)
+	}
+	return 0, fmt.Errorf("unknown signal %q; known are %s, and the numbers from 1 to %d", text, strings.Join(names, ", "), signalLimit-1)
 }
