@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,11 +16,14 @@ type linuxChild struct {
 	id    int
 	stdin *pipeEnd
 	pidfd *os.File // in the poller; nil if the kernel gave none
+	group *cgroup  // nil: it has none of its own
+	floor int64    // its peak of resident memory is known only if it is above this
 
 	// mu makes signaling and reaping exclude each other: before the reaping the pid is the child's own, after it may be a stranger's. No
 	// system call made under it can block.
 	mu     sync.Mutex
 	reaped bool
+	killed bool // by us
 }
 
 // newLinuxChild takes over the pidfd, which is -1 if there is none.
@@ -96,19 +100,58 @@ func (c *linuxChild) reap() status {
 	}
 	_ = c.send(unix.SIGKILL)
 	var ws unix.WaitStatus
+	var usage unix.Rusage
 	for {
-		_, err := unix.Wait4(c.id, &ws, 0, nil)
+		_, err := unix.Wait4(c.id, &ws, 0, &usage)
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
 			return status{code: noCode, lost: true}
-		case ws.Signaled():
-			return status{code: noCode, signal: Signal(ws.Signal())}
-		default:
-			return status{code: ws.ExitStatus()}
 		}
+		return c.statusOf(ws, usage)
 	}
+}
+
+func (c *linuxChild) statusOf(ws unix.WaitStatus, usage unix.Rusage) status {
+	s := status{
+		code:   ws.ExitStatus(), // noCode if it was killed
+		maxRSS: peakAbove(c.floor, usage),
+		user:   time.Duration(usage.Utime.Nano()),
+		system: time.Duration(usage.Stime.Nano()),
+	}
+	if !ws.Signaled() {
+		return s
+	}
+	s.signal = Signal(ws.Signal())
+	switch {
+	case s.signal != KILL:
+	case c.group != nil:
+		if c.group.oomKills() > 0 {
+			s.oom = OOMKnown
+		}
+	case !c.killed && systemOOM.suspect():
+		s.oom = OOMLikely
+	}
+	return s
+}
+
+// release waits a little for the processes that share the child's control group.
+func (c *linuxChild) release() error {
+	if err := c.group.remove(); err != nil {
+		return fmt.Errorf("remove control group %s: %w", c.group.dir, err)
+	}
+	return nil
+}
+
+func (c *linuxChild) resident() (int64, error) {
+	sum := residentOf(c.id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reaped { // the pid may have been a stranger's
+		return 0, ErrExited
+	}
+	return sum, nil
 }
 
 // isOurs tells whether the dead child is still there to be reaped.
@@ -130,6 +173,7 @@ func (c *linuxChild) signal(signals ...Signal) error {
 		return ErrExited
 	}
 	for _, s := range signals {
+		c.killed = c.killed || s == KILL
 		switch err := c.send(syscall.Signal(s)); {
 		case errors.Is(err, unix.ESRCH): // reaped by somebody else
 			return ErrExited
@@ -141,11 +185,14 @@ func (c *linuxChild) signal(signals ...Signal) error {
 }
 
 // send is the only place that sends signals. The caller holds mu and the leader is unreaped. KILL goes to the leader as well, which may have
-// moved to another group; other signals only if nobody is left in its own.
+// moved to another group, and to all of its control group; other signals go to the leader only if nobody is left in its own.
 func (c *linuxChild) send(s syscall.Signal) error {
 	if c.id <= 1 {
 		// To kill(2), -1 is every process there is, and 0 our own group.
 		return syscall.EINVAL
+	}
+	if s == unix.SIGKILL {
+		c.group.kill()
 	}
 	err := unix.Kill(-c.id, s)
 	if s == unix.SIGKILL || errors.Is(err, unix.ESRCH) {

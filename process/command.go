@@ -23,6 +23,17 @@ type Command struct {
 	// Dir is the directory that the program runs in. If empty, it is the current one.
 	Dir string
 
+	// ExtraFiles are passed on beside the three standard streams: the first as descriptor 3, and so on; a nil keeps its number closed. No other
+	// descriptor that this program has opened reaches the child. They stay the caller's, who may close them after the start and, in a pool,
+	// keeps them open for as long as the pool. As with os/exec, a file that is not blocking becomes so.
+	ExtraFiles []*os.File
+
+	// Credential is the user that the program runs as. If nil, it is that of this program.
+	Credential *Credential
+
+	// Limits is what the program may use. The zero Limits does not limit it.
+	Limits Limits
+
 	// Self, if not empty, runs this very program again in place of Path, which must be empty then. The child's environment says so under
 	// this name, and the child is expected to look.
 	Self string

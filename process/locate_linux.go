@@ -64,7 +64,16 @@ func explain(c Command, program string, err error) error {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(c.Dir, file)
 	}
-	return &StartError{Path: c.name(), Err: err, Remedy: remedy(file, err)}
+	help := remedy(file, err)
+	if c.Credential != nil {
+		if refused := explainCredential(c, err); refused != nil {
+			return refused
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			help += fmt.Sprintf("; it is run as user %d, group %d", c.Credential.UID, c.Credential.GID)
+		}
+	}
+	return &StartError{Path: c.name(), Err: err, Remedy: help}
 }
 
 func remedy(file string, err error) string {

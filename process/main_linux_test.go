@@ -17,10 +17,11 @@ type stock struct {
 	descriptors []string
 }
 
-// takeStock starts a process first: the spawner, the poller and the runtime's signal loop stay, and are no leftovers.
+// takeStock starts a process first: the spawners, the poller and the runtime's signal loop stay, and are no leftovers.
 func takeStock() stock {
 	restore := unignoreSignals()
 	restore()
+	noNewPrivsSpawner()
 	p, err := Start(Command{Path: "true"}, Options{})
 	if err != nil {
 		panic(err)

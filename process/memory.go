@@ -1,6 +1,8 @@
 package process
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -34,13 +36,21 @@ func (m *Memory) Signals() <-chan Signal {
 	return m.child.signals
 }
 
+// SetRSS sets what [Process.RSS] returns from now on. No limit is watched with it.
+func (m *Memory) SetRSS(bytes int64) {
+	m.child.mu.Lock()
+	defer m.child.mu.Unlock()
+	m.child.rss, m.child.hasRSS = bytes, true
+}
+
 // lastMemoryPID counts up from above the largest pid that Linux gives.
 var lastMemoryPID atomic.Int64
 
 const firstMemoryPID = 5_000_000
 
 // StartFunc runs f on a goroutine as if it were a child process, for tests: what is done to the Process has the effect that it would
-// have on a program. It works on every system and in a testing/synctest bubble. A panic of f is not recovered.
+// have on a program. It works on every system and in a testing/synctest bubble. A panic of f is not recovered. A pool's Start that uses it
+// ignores what the Command says of limits, files and user.
 func StartFunc(f Func, o Options) *Process { return newProcess(startMemory(f), o) }
 
 func startMemory(f Func) started {
@@ -87,6 +97,8 @@ type memoryChild struct {
 	over    bool // dead; status is set
 	reaped  bool
 	status  status
+	rss     int64
+	hasRSS  bool // rss was set
 }
 
 // exitGoexit is the exit code of a Func that ended its goroutine without returning, as a failing test does.
@@ -154,3 +166,18 @@ func (c *memoryChild) signal(signals ...Signal) error {
 }
 
 func (c *memoryChild) closeStdin() { c.stdin.closeWrite() }
+
+func (c *memoryChild) release() error { return nil }
+
+func (c *memoryChild) resident() (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.reaped:
+		return 0, ErrExited
+	case !c.hasRSS:
+		return 0, fmt.Errorf("resident memory of an in-memory process: %w", errors.ErrUnsupported)
+	default:
+		return c.rss, nil
+	}
+}

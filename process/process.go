@@ -45,6 +45,10 @@ type child interface {
 	signal(...Signal) error
 	// closeStdin closes our end of the standard input.
 	closeStdin()
+	// release gives back what the process has had of the system beside itself. It is called once, after reap, and may take cgroupGrace.
+	release() error
+	// resident returns the bytes of memory that the process has, with its group. Once reaped it returns ErrExited.
+	resident() (int64, error)
 }
 
 // status is how a child ended, as Report has it.
@@ -52,6 +56,10 @@ type status struct {
 	code   int
 	signal Signal
 	lost   bool
+	oom    OOM
+	maxRSS int64
+	user   time.Duration
+	system time.Duration
 }
 
 // noCode is the exit code of a process that has none.
@@ -64,20 +72,26 @@ type started struct {
 
 	stdin          io.WriteCloser
 	stdout, stderr source
+
+	attend func(*Process) // what the system leaves to us for the process; nil: nothing
 }
 
 // Start runs a program as a child process in a process group of its own. Standard input and output are the caller's, as [Process.Stream];
 // standard error is read by the Process. On Linux the child receives TERM when this program dies. Signals that this program ignores are
 // back to their default in the child.
 //
-// Start returns when the program has been loaded, and blocks for that long. Its error is a *StartError. Real processes are supported on
+// Start returns when the program has been loaded and has its limits, and blocks for that long. Its error is a *StartError. Real processes are supported on
 // Linux; elsewhere the error is errors.ErrUnsupported.
 func Start(c Command, o Options) (*Process, error) {
 	s, err := start(c, o)
 	if err != nil {
 		return nil, err
 	}
-	return newProcess(s, o), nil
+	p := newProcess(s, o)
+	if s.attend != nil {
+		s.attend(p)
+	}
+	return p, nil
 }
 
 func newProcess(s started, o Options) *Process {
@@ -130,6 +144,11 @@ func (p *Process) Exited() <-chan struct{} { return p.exited }
 // Ended is closed when the process has exited and its standard error has been read to the end, or DrainTimeout is over. For a Managed that
 // goes for standard output too, and the functions of its ManagedOptions have returned and will not be called again.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// RSS returns the bytes of memory that the process and its group have at present: resident, so without what is swapped out. Pages that several of
+// them share count for each. It takes some microseconds; who else is in the group is found out at most four times a second. After the exit
+// it returns ErrExited. An in-memory process has what [Memory.SetRSS] said, before that errors.ErrUnsupported.
+func (p *Process) RSS() (int64, error) { return p.child.resident() }
 
 // Report says how the process ended. It is zero before Exited, and its StderrTail is complete after Ended.
 func (p *Process) Report() Report {
@@ -212,6 +231,9 @@ func (p *Process) live() {
 	close(p.exited)
 
 	held := p.drain()
+	if err := p.child.release(); err != nil {
+		p.log.Warn("left behind", slog.Any("err", err))
+	}
 
 	p.mu.Lock()
 	p.report.Held = held
@@ -224,12 +246,19 @@ func (p *Process) live() {
 func (p *Process) finish(s status, uptime time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if s.oom == OOMKnown && p.killer == "" {
+		p.killer = KillerMemory // by the limit that we have set
+	}
 	p.report = Report{
 		PID:    p.child.pid(),
 		Code:   s.code,
 		Signal: s.signal,
 		Killer: p.killer,
+		OOM:    s.oom,
 		Uptime: uptime,
+		MaxRSS: s.maxRSS,
+		User:   s.user,
+		System: s.system,
 		Lost:   s.lost,
 	}
 }

@@ -1,8 +1,10 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 )
@@ -15,11 +17,12 @@ func start(c Command, o Options) (started, error) {
 	if err != nil {
 		return started{}, err
 	}
-	s, err := spawn(program, argv(c), c.environ(o.ExtraEnv), c.Dir)
-	if err != nil {
-		return started{}, explain(c, program, err)
+	s, err := spawn(program, c, c.environ(o.ExtraEnv))
+	var explained *StartError
+	if err != nil && !errors.As(err, &explained) {
+		err = explain(c, program, err)
 	}
-	return s, nil
+	return s, err
 }
 
 func argv(c Command) []string {
@@ -30,8 +33,16 @@ func argv(c Command) []string {
 	return append([]string{name}, c.Args...)
 }
 
-// spawn opens the pipes and starts the program between them. On an error nothing is left open.
-func spawn(program string, argv, env []string, dir string) (s started, err error) {
+// spawn opens the pipes and starts the program between them. On an error nothing is left, neither open nor running.
+func spawn(program string, c Command, env []string) (s started, err error) {
+	rlimits, err := c.Limits.check()
+	if err != nil {
+		return started{}, &StartError{Path: c.name(), Err: err}
+	}
+	extra, err := descriptorsOf(c)
+	if err != nil {
+		return started{}, err
+	}
 	var pipes stdio
 	if err := pipes.open(); err != nil {
 		return started{}, err
@@ -45,23 +56,78 @@ func spawn(program string, argv, env []string, dir string) (s started, err error
 
 	pidfd := -1
 	attr := &syscall.ProcAttr{
-		Dir:   dir,
+		Dir:   c.Dir,
 		Env:   env,
-		Files: pipes.files(),
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM, PidFD: &pidfd},
+		Files: append(pipes.files(), extra...),
+		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM, PidFD: &pidfd, Credential: c.Credential.sys()},
 	}
-	pid, err := spawner().spawn(program, argv, attr)
+	systemOOM.look()
+	floor := peakResident()
+	pid, group, err := fork(program, c, attr)
+	runtime.KeepAlive(c.ExtraFiles)
 	if err != nil {
 		return started{}, err
 	}
+	if err := setRlimits(c, pid, rlimits); err != nil {
+		abandon(pid, pidfd, group)
+		return started{}, err
+	}
 	stdin, stdout, stderr := pipes.ours()
-	return started{
-		child:  newLinuxChild(pid, pidfd, stdin),
-		stream: &pipeStream{stdin: stdin, stdout: stdout},
-		stdin:  stdin,
-		stdout: stdout,
-		stderr: stderr,
-	}, nil
+	child := newLinuxChild(pid, pidfd, stdin)
+	child.group, child.floor = group, floor
+	s = started{child: child, stream: &pipeStream{stdin: stdin, stdout: stdout}, stdin: stdin, stdout: stdout, stderr: stderr}
+	if limit := c.Limits.Memory; limit > 0 && group == nil {
+		s.attend = func(p *Process) { memoryLimits.add(p, limit) }
+	}
+	return s, nil
+}
+
+// fork starts the program on the thread that is right for it. If its memory is limited, it is started in a control group of its own where that can
+// be, which is nil otherwise.
+func fork(program string, c Command, attr *syscall.ProcAttr) (pid int, group *cgroup, err error) {
+	s := spawner()
+	if c.Limits.NoNewPrivs {
+		s = noNewPrivsSpawner()
+	}
+	if s.unfit != nil {
+		return 0, nil, refusal(c, "Limits.NoNewPrivs", s.unfit, "it takes Linux 3.5")
+	}
+	if c.Limits.Memory > 0 {
+		group = ourCgroups().create(c.Limits.Memory)
+	}
+	if group == nil {
+		pid, err = s.spawn(program, argv(c), attr)
+		return pid, nil, err
+	}
+	if pid, err = spawnInto(group, s, program, c, attr); err == nil {
+		return pid, group, nil
+	}
+	_ = group.remove() // it is empty
+	attr.Sys.UseCgroupFD = false
+	if pid, err = s.spawn(program, argv(c), attr); err == nil {
+		ourCgroups().giveUp() // it was the group's fault
+	}
+	return pid, nil, err
+}
+
+func spawnInto(group *cgroup, s *threadSpawner, program string, c Command, attr *syscall.ProcAttr) (int, error) {
+	fd, err := group.open()
+	if err != nil {
+		return 0, err
+	}
+	defer closeAll(fd)
+	attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, fd
+	return s.spawn(program, argv(c), attr)
+}
+
+// abandon ends a child that nobody has seen yet.
+func abandon(pid, pidfd int, group *cgroup) {
+	child := newLinuxChild(pid, pidfd, nil)
+	child.group = group
+	_ = child.signal(KILL)
+	child.wait()
+	child.reap()
+	_ = child.release()
 }
 
 // checkText finds what the kernel could not be given: its strings end at the first NUL byte.
