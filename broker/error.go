@@ -58,6 +58,13 @@ func Retryable(err error) bool { return pool.Retryable(err) }
 // Command is a program to run.
 type Command = process.Command
 
+// What a [Command] may use, and as which user it runs.
+type (
+	Limits     = process.Limits
+	Rlimit     = process.Rlimit
+	Credential = process.Credential
+)
+
 // State is what a worker of a [Snapshot] is doing.
 type State = pool.State
 

@@ -131,6 +131,9 @@ func launchCases() []errorCase {
 		launch("no program", broker.Command{Path: "./worker"}, file(0o755)),
 		launch("a directory", broker.Command{Path: "./worker"}, func(s *scene) { require.NoError(s.t, os.Mkdir("worker", 0o755)) }),
 		launch("no such directory", broker.Command{Path: "./worker", Dir: "nowhere"}, nil),
+		launch("wrong limits", broker.Command{Path: "./worker", Limits: broker.Limits{
+			Rlimits: map[string]broker.Rlimit{"nofile": {Soft: 4096, Hard: 1024}},
+		}}, file(0o755)),
 	}
 }
 
@@ -219,6 +222,12 @@ func deathCases() []errorCase {
 		}), fail: func(s *scene) error {
 			running := s.begin(s.t.Context())
 			time.Sleep(time.Second)
+			s.kill()
+			return <-running
+		}},
+		{name: "over its memory limit", play: handled(never), fail: func(s *scene) error {
+			running := s.begin(s.t.Context())
+			s.procs[0].Blame(process.KillerMemory)
 			s.kill()
 			return <-running
 		}},

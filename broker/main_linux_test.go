@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 		"echo":  handlers.Echo(0),
 		"crash": handlers.Crash,
 		"notes": takeNotes,
+		"hoard": hoard,
 	})
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // workers built with the race detector would take a second to exit
 	before := takeStock()

@@ -107,7 +107,7 @@ func (e *retryError) Unwrap() error { return e.err }
 
 // launchFatal says that a program which could not be launched cannot be launched in a second either.
 func launchFatal(err error) bool {
-	for _, hopeless := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOEXEC, errors.ErrUnsupported} {
+	for _, hopeless := range []error{fs.ErrInvalid, fs.ErrNotExist, fs.ErrPermission, syscall.ENOEXEC, errors.ErrUnsupported} {
 		if errors.Is(err, hopeless) {
 			return true
 		}

@@ -52,7 +52,7 @@ func cgroupPlace(mountinfo, cgroup string) (mount, own string) {
 }
 
 // delegatedBase returns the directory in which groups with a memory limit can be made, or nothing. That is the one above this program's own group, if
-// it was delegated to it: a group with processes in it, as our own is, can have no limited groups below, and what is not delegated belongs to the
+// it was delegated to it and can be killed whole (Linux 5.14): a group with processes in it, as our own is, can have no limited groups below, and what is not delegated belongs to the
 // system's manager. Making children there keeps them in the service that this program is.
 func delegatedBase(mount, own string, delegated func(dir string) bool) string {
 	own = filepath.Clean("/" + own)
@@ -67,11 +67,13 @@ func delegatedBase(mount, own string, delegated func(dir string) bool) string {
 	if !hasWord(control, "memory") && writeFile(control, "+memory") != nil {
 		return ""
 	}
-	if unix.Access(base, unix.W_OK|unix.X_OK) != nil {
+	if readOnly := unix.Access(base, unix.W_OK|unix.X_OK) != nil; readOnly || !exists(filepath.Join(base, "cgroup.kill")) {
 		return ""
 	}
 	return base
 }
+
+func exists(path string) bool { return unix.Access(path, unix.F_OK) == nil }
 
 // isDelegated asks for the mark that systemd sets on the groups of units with Delegate=, and that others may set by hand.
 func isDelegated(dir string) bool {
@@ -140,7 +142,7 @@ func (g *cgroup) open() (int, error) {
 	return unix.Open(g.dir, unix.O_DIRECTORY|unix.O_PATH|unix.O_CLOEXEC, 0)
 }
 
-// kill sends KILL to all that is in the group. Linux 5.14 has that; before, the process group has to do.
+// kill sends KILL to all that is in the group.
 func (g *cgroup) kill() {
 	if g != nil {
 		_ = g.write("cgroup.kill", "1")

@@ -41,6 +41,7 @@ func cgroupTree(t *testing.T, controllers, enabled string) (mount, own string) {
 	require.NoError(t, os.MkdirAll(filepath.Join(service, "main"), 0o755))
 	require.NoError(t, writeFile(filepath.Join(service, "cgroup.controllers"), controllers))
 	require.NoError(t, writeFile(filepath.Join(service, "cgroup.subtree_control"), enabled))
+	require.NoError(t, writeFile(filepath.Join(service, "cgroup.kill"), ""))
 	return mount, "/x.service/main"
 }
 
@@ -53,6 +54,9 @@ func TestCgroupBase(t *testing.T) {
 	require.Empty(t, delegatedBase(mount, own, func(string) bool { return false }), "it belongs to somebody else")
 	require.Empty(t, delegatedBase(mount, own, isDelegated), "no mark is set here")
 	require.Empty(t, delegatedBase(mount, "/", delegated), "nothing is above")
+
+	require.NoError(t, os.Remove(filepath.Join(service, "cgroup.kill")))
+	require.Empty(t, delegatedBase(mount, own, delegated), "the kernel is too old")
 
 	mount, own = cgroupTree(t, "cpu pids\n", "")
 	require.Empty(t, delegatedBase(mount, own, delegated), "there is no memory controller")

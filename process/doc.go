@@ -16,6 +16,20 @@
 // The [Report] tells how it ended: with a code or by a signal, and whether that was our doing. Who ends a process says why with
 // [Process.Blame], so that "stopped by us (idle)" and a crash can be told apart.
 //
+// # Identity and limits
+//
+// A [Command] may name another user (Credential), further files to pass on (ExtraFiles) and [Limits]: memory, the system's resource limits,
+// no new privileges. What cannot be had is an error of Start that names the field and wraps errors.ErrUnsupported; nothing is left out in silence.
+//
+// Limits.Memory is kept by the kernel where this program may make control groups. That takes Linux 5.14 with cgroup v2 and, under systemd, the
+// settings Delegate=memory and DelegateSubgroup=main for the service, so that the group above this program's is its own. Set up by hand, that group
+// needs the attribute user.delegate=1 and no processes in it. A child then starts in a group beside ours, all of which is killed with it, so
+// that no descendant stays, not even a daemon. Elsewhere one goroutine looks at the resident memory of all limited processes, with their process
+// groups, every 250 ms, or less often when that would take more than a tenth of one processor's time. What it cannot see are descendants that
+// have left the group, and growth between two looks: a machine that is short of memory wants the control group.
+//
+// A process of another user can be ended only by who may send it signals, and dies with this program only then: root, or CAP_KILL.
+//
 // # Ending a process
 //
 // Programs are asked before they are killed. The ladder is data, a list of [Rung]:
