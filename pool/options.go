@@ -20,7 +20,9 @@ type Options struct {
 	// Name is the pool's name in logs and errors. Letters a to z, digits, _ and -. If empty, it is "workers".
 	Name string
 
-	// Command is the program that each worker runs.
+	// Command is the program that each worker runs, as which user, with which further files and within which limits. A worker over
+	// Command.Limits.Memory is killed, its calls fail with an error that says so (KillerMemory), and it is replaced as one that died. The
+	// resource limits are in place before any call reaches the worker. Start may ignore all of that.
 	Command process.Command
 
 	// Dialect is the language of the workers. If nil, it is the one of package rpc, which docs/protocol.md describes.

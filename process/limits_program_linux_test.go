@@ -18,6 +18,7 @@ func init() {
 	programs["userhost"] = playUserHost
 	programs["powerless"] = playPowerless
 	programs["marker"] = playMarker
+	programs["blind"] = playBlind
 }
 
 // hoard fills so many MiB, outside of Go's heap and of what the race detector adds to it.
@@ -114,6 +115,13 @@ func playPowerless([]string) int {
 			return 4
 		}
 	}
+	return 0
+}
+
+// playBlind prints how the start of a program with a memory limit fails.
+func playBlind([]string) int {
+	_, err := Start(Command{Path: "true", Limits: Limits{Memory: 1 << 30}}, Options{})
+	fmt.Println(err)
 	return 0
 }
 

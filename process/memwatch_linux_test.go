@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -160,4 +161,23 @@ func TestRSSOfAnInMemoryProcess(t *testing.T) {
 	<-p.Ended()
 	_, err = p.RSS()
 	require.ErrorIs(t, err, ErrExited)
+}
+
+func TestLimitThatCannotBeWatchedIsAnError(t *testing.T) {
+	requireRoot(t)
+	if ourCgroups().base != "" {
+		t.Skip("the kernel keeps the limit here")
+	}
+	const script = `mount -t tmpfs none /proc && exec "$0"`
+	c := Command{Path: "unshare", Args: []string{"-m", "sh", "-c", script, testBinary(t)}}
+	if _, err := exec.LookPath(c.Path); err != nil {
+		t.Skip("facility missing: unshare")
+	}
+	p := run(t, c, Options{ExtraEnv: asProgram("blind")})
+	all, err := io.ReadAll(p.Stream())
+	require.NoError(t, err)
+	if ended(t, p); len(all) == 0 {
+		t.Skip("facility missing: mount namespaces:", p.StderrTail())
+	}
+	require.Equal(t, `start "true": Limits.Memory: unsupported operation: resident memory cannot be read (/proc must be mounted)`+"\n", string(all))
 }

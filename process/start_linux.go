@@ -95,20 +95,23 @@ func fork(program string, c Command, attr *syscall.ProcAttr) (pid int, group *cg
 	if c.Limits.Memory > 0 {
 		group = ourCgroups().create(c.Limits.Memory)
 	}
-	if group == nil {
-		pid, err = s.spawn(program, argv(c), attr)
-		return pid, nil, err
+	if group != nil {
+		if pid, err = spawnInto(group, s, program, c, attr); err == nil {
+			return pid, group, nil
+		}
+		_ = group.remove() // it is empty
+		attr.Sys.UseCgroupFD = false
 	}
-	if pid, err = spawnInto(group, s, program, c, attr); err == nil {
-		return pid, group, nil
+	if c.Limits.Memory > 0 && resident(os.Getpid()) == 0 {
+		return 0, nil, refusal(c, "Limits.Memory", errUnseen, "/proc must be mounted")
 	}
-	_ = group.remove() // it is empty
-	attr.Sys.UseCgroupFD = false
-	if pid, err = s.spawn(program, argv(c), attr); err == nil {
+	if pid, err = s.spawn(program, argv(c), attr); err == nil && group != nil {
 		ourCgroups().giveUp() // it was the group's fault
 	}
 	return pid, nil, err
 }
+
+var errUnseen = errors.New("resident memory cannot be read")
 
 func spawnInto(group *cgroup, s *threadSpawner, program string, c Command, attr *syscall.ProcAttr) (int, error) {
 	fd, err := group.open()
