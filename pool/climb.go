@@ -151,7 +151,7 @@ func (w *worker) awaitHandshake() {
 func (w *worker) awaitStderr() {
 	w.timer.Reset(patience)
 	select {
-	case <-w.proc.Ended():
+	case <-w.proc.Drained():
 	case <-w.timer.C:
 	}
 	w.timer.Stop()

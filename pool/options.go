@@ -80,6 +80,13 @@ type Options struct {
 	// negative, nothing is waited for.
 	DrainTimeout time.Duration
 
+	// Guard has the workers' process groups killed when this program dies, whatever they do then: see process.Options. It is for programs without
+	// the SDK, which ends its worker by itself.
+	Guard bool
+	// SpareStrays leaves alone what a worker has started and what has left its process group, as daemons do. Otherwise it is looked for when
+	// the worker has exited, and killed: see process.Options.
+	SpareStrays bool
+
 	// Restart is the delay before a worker is replaced that failed to start, or died without having been of use.
 	Restart Restart
 

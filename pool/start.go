@@ -46,6 +46,8 @@ func (w *worker) launchProcess() error {
 		Log:          o.Log,
 		Name:         w.name(),
 		DrainTimeout: unresolved(o.DrainTimeout),
+		Guard:        o.Guard,
+		SpareStrays:  o.SpareStrays,
 		ExtraEnv:     []string{rpc.EnvWorker + "=1"},
 	})
 	if err != nil {

@@ -132,7 +132,7 @@ func realCgroup(t *testing.T, c Command, o Options) (*Process, *cgroup) {
 	defer pipes.closeTheirs()
 	pidfd := -1
 	attr := &syscall.ProcAttr{Env: c.environ(o.ExtraEnv), Files: pipes.files(), Sys: &syscall.SysProcAttr{Setpgid: true, PidFD: &pidfd}}
-	pid, err := spawnInto(g, spawner(), c.Path, c, attr)
+	pid, err := spawnInto(g, spawner(), c.Path, c, attr, nil)
 	if err != nil {
 		pipes.closeOurs()
 		_ = g.remove()

@@ -18,12 +18,14 @@ type linuxChild struct {
 	pidfd *os.File // in the poller; nil if the kernel gave none
 	group *cgroup  // nil: it has none of its own
 	floor int64    // its peak of resident memory is known only if it is above this
+	care  care
 
 	// mu makes signaling and reaping exclude each other: before the reaping the pid is the child's own, after it may be a stranger's. No
 	// system call made under it can block.
 	mu     sync.Mutex
 	reaped bool
 	killed bool // by us
+	lost   bool // reaped by somebody else
 }
 
 // newLinuxChild takes over the pidfd, which is -1 if there is none.
@@ -96,9 +98,12 @@ func (c *linuxChild) reap() status {
 	defer c.mu.Unlock()
 	c.reaped = true
 	if !c.isOurs() {
+		c.lost = true
+		c.care.guard.leave()
 		return status{code: noCode, lost: true}
 	}
 	_ = c.send(unix.SIGKILL)
+	c.care.guard.leave() // from the next line on the group's number may be a stranger's
 	var ws unix.WaitStatus
 	var usage unix.Rusage
 	for {

@@ -63,7 +63,7 @@ func TestWithoutPidfd(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, err := spawn("/bin/cat", Command{Path: "cat"}, nil)
+			s, err := spawn("/bin/cat", Command{Path: "cat"}, nil, care{})
 			require.NoError(t, err)
 			real := s.child.(*linuxChild)
 			fd, err := unix.PidfdOpen(real.id, 0)

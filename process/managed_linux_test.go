@@ -142,6 +142,7 @@ func TestL5_7_P30_GrandchildHoldsAllPipes(t *testing.T) {
 	var got collected
 	o := got.options()
 	o.DrainTimeout = 100 * time.Millisecond
+	o.SpareStrays = true
 	o.ExtraEnv = asProgram("grandchild")
 	m := manage(t, Command{Path: testBinary(t), Args: []string{"leave", "exit"}}, o)
 	_, err := m.Write(t.Context(), make([]byte, 2*pipeSize))

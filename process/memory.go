@@ -165,6 +165,11 @@ func (c *memoryChild) signal(signals ...Signal) error {
 	return nil
 }
 
+// aftermath finds nothing: what a Func starts is the Func's own.
+func (c *memoryChild) aftermath() func() []Stray {
+	return func() []Stray { return nil }
+}
+
 func (c *memoryChild) closeStdin() { c.stdin.closeWrite() }
 
 func (c *memoryChild) release() error { return nil }

@@ -49,6 +49,9 @@ type child interface {
 	release() error
 	// resident returns the bytes of memory that the process has, with its group. Once reaped it returns ErrExited.
 	resident() (int64, error)
+	// aftermath begins to look for what the process has left behind outside of its group, and to kill it. The function that it returns waits
+	// for the result. It is called once, after reap.
+	aftermath() func() []Stray
 }
 
 // status is how a child ended, as Report has it.
@@ -87,11 +90,7 @@ func Start(c Command, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := newProcess(s, o)
-	if s.attend != nil {
-		s.attend(p)
-	}
-	return p, nil
+	return newProcess(s, o), nil
 }
 
 func newProcess(s started, o Options) *Process {
@@ -117,6 +116,9 @@ func makeProcess(s started, o Options) *Process {
 		p.drainTimeout = defaultDrainTimeout
 	}
 	p.logStderr()
+	if s.attend != nil {
+		s.attend(p)
+	}
 	return p
 }
 
@@ -141,8 +143,13 @@ func (p *Process) Stream() Stream { return p.stream }
 // be waiting in the Stream, whose end comes late or never if somebody else holds it open.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Ended is closed when the process has exited and its standard error has been read to the end, or DrainTimeout is over. For a Managed that
-// goes for standard output too, and the functions of its ManagedOptions have returned and will not be called again.
+// Drained is closed when the process's standard error has been read to its end, which is usually at its exit, or given up DrainTimeout after
+// that. From then on StderrTail is complete.
+func (p *Process) Drained() <-chan struct{} { return p.stderr.over() }
+
+// Ended is closed when the process has exited, its standard error has been read to the end or DrainTimeout is over, and a search for what it
+// has left behind is over, which takes some milliseconds, 2 s at most. Then the Report is complete. For a Managed that goes for standard
+// output too, and the functions of its ManagedOptions have returned and will not be called again.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // RSS returns the bytes of memory that the process and its group have at present: resident, so without what is swapped out. Pages that several of
@@ -230,13 +237,17 @@ func (p *Process) live() {
 	}
 	close(p.exited)
 
+	// Whoever it finds may be the one who holds the pipes.
+	strays := p.child.aftermath()
 	held := p.drain()
+	found := strays()
 	if err := p.child.release(); err != nil {
 		p.log.Warn("left behind", slog.Any("err", err))
 	}
 
 	p.mu.Lock()
 	p.report.Held = held
+	p.report.Strays = found
 	p.report.StderrTail = p.tail.String()
 	p.final = true
 	p.mu.Unlock()

@@ -245,7 +245,7 @@ func TestP48_OtherChildrenKeepTheirExits(t *testing.T) {
 }
 
 func TestExitStatusTakenBySomebodyElse(t *testing.T) {
-	s, err := spawn("/bin/cat", Command{Path: "cat"}, nil)
+	s, err := spawn("/bin/cat", Command{Path: "cat"}, nil, care{})
 	require.NoError(t, err)
 	require.NoError(t, s.stream.CloseWrite())
 	_, err = unix.Wait4(s.child.pid(), nil, 0, nil)

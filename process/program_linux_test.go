@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,7 +35,11 @@ var programs = map[string]func(args []string) int{
 	"descriptors": func(args []string) int { return list(descriptors()) },
 	"flood":       playFlood,
 	"grandchild":  playGrandchild,
-	"host":        playHost,
+	"host":        func(args []string) int { return playHost(Options{}, args) },
+	"guardhost":   func(args []string) int { return playHost(Options{Guard: true}, args) },
+	"subreaper":   playSubreaper,
+	"deathsignal": playDeathSignal,
+	"report":      playReport,
 	"ignoring":    playIgnoring,
 	"closedstdio": playClosedStdio,
 	"elsewhere":   playElsewhere,
@@ -103,9 +108,9 @@ func playGrandchild(args []string) int {
 }
 
 // playHost starts the shell commands in args as children, prints their pids and what each says first, and waits to be killed.
-func playHost(args []string) int {
+func playHost(o Options, args []string) int {
 	for _, script := range args {
-		p, err := Start(Command{Path: "sh", Args: []string{"-c", script}}, Options{})
+		p, err := Start(Command{Path: "sh", Args: []string{"-c", script}}, o)
 		if err != nil {
 			panic(err)
 		}
@@ -116,6 +121,67 @@ func playHost(args []string) int {
 		fmt.Println(p.PID(), strings.TrimSpace(said))
 	}
 	return untilKilled()
+}
+
+// playReport runs a shell command, prints what it says first, and the report on its end.
+func playReport(args []string) int {
+	p, err := Start(Command{Path: "sh", Args: []string{"-c", args[0]}}, Options{})
+	if err != nil {
+		panic(err)
+	}
+	said, err := bufio.NewReader(p.Stream()).ReadString('\n')
+	if err != nil {
+		panic(err)
+	}
+	<-p.Ended()
+	fmt.Print(said)
+	fmt.Println(p.Report())
+	return 0
+}
+
+// playSubreaper adopts orphans. It starts a child by other means, in a group of its own and in this program's, then ends the shell commands
+// in args, prints how many processes they left behind, and what the other children's exits were. It fails if a child is left.
+func playSubreaper(args []string) int {
+	if err := Subreaper(); err != nil {
+		panic(err)
+	}
+	var others []*exec.Cmd
+	for _, own := range []bool{true, false} {
+		cmd := exec.Command("sh", "-c", "exit 7")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: own}
+		if err := cmd.Start(); err != nil {
+			panic(err)
+		}
+		others = append(others, cmd)
+	}
+	for _, script := range args {
+		p, err := Start(Command{Path: "sh", Args: []string{"-c", script}}, Options{})
+		if err != nil {
+			panic(err)
+		}
+		bufio.NewReader(p.Stream()).ReadString('\n')
+		p.Do(Kill)
+		<-p.Ended()
+		fmt.Println("strays", len(p.Report().Strays))
+	}
+	for _, cmd := range others {
+		cmd.Wait()
+		fmt.Println("code", cmd.ProcessState.ExitCode())
+	}
+	var info unix.Siginfo
+	if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != unix.ECHILD {
+		fmt.Println("left:", err)
+		return 1
+	}
+	return 0
+}
+
+// playDeathSignal prints the signal that this program gets when its parent dies.
+func playDeathSignal([]string) int {
+	var s int32
+	syscall.RawSyscall(syscall.SYS_PRCTL, unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&s)), 0)
+	fmt.Println(s)
+	return 0
 }
 
 // playIgnoring is a host that ignores signals, in addition to those it was started with. It prints the signal masks of a child, then its own

@@ -38,6 +38,11 @@ type Report struct {
 	// left the process group. Nobody reads any longer what it writes there. For a Managed it says so of the standard output as well.
 	Held bool
 
+	// Strays are processes that descend from this one and had left its group, as daemons do, so that killing the group did not reach them. They were
+	// killed after it had exited, as far as we may; the list is complete once the process has ended, and is not to be changed. No more
+	// than 64 are named. See Options.SpareStrays.
+	Strays []Stray
+
 	// Lost says that other code in this program took the exit status, by waiting for any child or by ignoring SIGCHLD.
 	Lost bool
 }
@@ -69,7 +74,7 @@ func (r Report) String() string {
 	if r.Killer != "" {
 		text = fmt.Sprintf("stopped by us (%s): %s", r.Killer, text)
 	}
-	return text
+	return text + describeStrays(r.Strays)
 }
 
 func (r Report) outcome() string {

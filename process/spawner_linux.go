@@ -41,6 +41,7 @@ type spawnRequest struct {
 	program string
 	argv    []string
 	attr    *syscall.ProcAttr
+	forked  func(pid int)      // nil: nothing to do
 	result  chan<- spawnResult // has a buffer of one
 }
 
@@ -49,10 +50,11 @@ type spawnResult struct {
 	err error
 }
 
-// spawn starts the program and returns its pid. attr.Sys.PidFD is set when it does.
-func (s *threadSpawner) spawn(program string, argv []string, attr *syscall.ProcAttr) (int, error) {
+// spawn starts the program and returns its pid. attr.Sys.PidFD is set when it does. forked, if not nil, is called on the spawner's thread as soon as
+// there is a pid, and must not block.
+func (s *threadSpawner) spawn(program string, argv []string, attr *syscall.ProcAttr, forked func(pid int)) (int, error) {
 	result := make(chan spawnResult, 1)
-	s.requests <- spawnRequest{program, argv, attr, result}
+	s.requests <- spawnRequest{program, argv, attr, forked, result}
 	r := <-result
 	return r.pid, r.err
 }
@@ -74,6 +76,9 @@ func (s *threadSpawner) run() {
 	for r := range s.requests {
 		restore := unignoreSignals()
 		pid, err := syscall.ForkExec(r.program, r.argv, r.attr)
+		if err == nil && r.forked != nil {
+			r.forked(pid)
+		}
 		restore()
 		r.result <- spawnResult{pid, err}
 	}

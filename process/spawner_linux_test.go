@@ -77,7 +77,13 @@ func TestP32_AllChildrenAreForkedByOneThread(t *testing.T) {
 // and what the child said.
 func host(t *testing.T, scripts ...string) (p *Process, pids []int) {
 	t.Helper()
-	p = play(t, Options{}, "host", scripts...)
+	return hostAs(t, "host", scripts...)
+}
+
+// hostAs is host for one of the programs that are hosts. What it leaves behind is spared.
+func hostAs(t *testing.T, mode string, scripts ...string) (p *Process, pids []int) {
+	t.Helper()
+	p = play(t, Options{SpareStrays: true}, mode, scripts...)
 	out := bufio.NewReader(p.Stream())
 	for range scripts {
 		line, err := out.ReadString('\n')

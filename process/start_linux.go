@@ -17,12 +17,28 @@ func start(c Command, o Options) (started, error) {
 	if err != nil {
 		return started{}, err
 	}
-	s, err := spawn(program, c, c.environ(o.ExtraEnv))
-	var explained *StartError
-	if err != nil && !errors.As(err, &explained) {
+	care := care{}
+	if !o.SpareStrays {
+		care.mark = newMark()
+	}
+	if o.Guard {
+		care.guard = guards.reserve()
+	}
+	s, err := spawn(program, c, c.environ(marked(o.ExtraEnv, care.mark)), care)
+	if err == nil {
+		return s, nil
+	}
+	care.guard.leave()
+	if explained := (*StartError)(nil); !errors.As(err, &explained) {
 		err = explain(c, program, err)
 	}
-	return s, err
+	return started{}, err
+}
+
+// care is what sees to it that nothing of a child is left behind.
+type care struct {
+	mark  string      // by which its descendants are found, empty if they are spared
+	guard *guardPlace // nil if its group is not guarded
 }
 
 func argv(c Command) []string {
@@ -34,7 +50,7 @@ func argv(c Command) []string {
 }
 
 // spawn opens the pipes and starts the program between them. On an error nothing is left, neither open nor running.
-func spawn(program string, c Command, env []string) (s started, err error) {
+func spawn(program string, c Command, env []string, care care) (s started, err error) {
 	rlimits, err := c.Limits.check()
 	if err != nil {
 		return started{}, &StartError{Path: c.name(), Err: err}
@@ -59,22 +75,22 @@ func spawn(program string, c Command, env []string) (s started, err error) {
 		Dir:   c.Dir,
 		Env:   env,
 		Files: append(pipes.files(), extra...),
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM, PidFD: &pidfd, Credential: c.Credential.sys()},
+		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: care.guard.deathSignal(), PidFD: &pidfd, Credential: c.Credential.sys()},
 	}
 	systemOOM.look()
 	floor := peakResident()
-	pid, group, err := fork(program, c, attr)
+	pid, group, err := fork(program, c, attr, care.guard.add)
 	runtime.KeepAlive(c.ExtraFiles)
 	if err != nil {
 		return started{}, err
 	}
 	if err := setRlimits(c, pid, rlimits); err != nil {
-		abandon(pid, pidfd, group)
+		abandon(pid, pidfd, group, care)
 		return started{}, err
 	}
 	stdin, stdout, stderr := pipes.ours()
 	child := newLinuxChild(pid, pidfd, stdin)
-	child.group, child.floor = group, floor
+	child.group, child.floor, child.care = group, floor, care
 	s = started{child: child, stream: &pipeStream{stdin: stdin, stdout: stdout}, stdin: stdin, stdout: stdout, stderr: stderr}
 	if limit := c.Limits.Memory; limit > 0 && group == nil {
 		s.attend = func(p *Process) { memoryLimits.add(p, limit) }
@@ -84,7 +100,7 @@ func spawn(program string, c Command, env []string) (s started, err error) {
 
 // fork starts the program on the thread that is right for it. If its memory is limited, it is started in a control group of its own where that can
 // be, which is nil otherwise.
-func fork(program string, c Command, attr *syscall.ProcAttr) (pid int, group *cgroup, err error) {
+func fork(program string, c Command, attr *syscall.ProcAttr, born func(pid int)) (pid int, group *cgroup, err error) {
 	s := spawner()
 	if c.Limits.NoNewPrivs {
 		s = noNewPrivsSpawner()
@@ -96,7 +112,7 @@ func fork(program string, c Command, attr *syscall.ProcAttr) (pid int, group *cg
 		group = ourCgroups().create(c.Limits.Memory)
 	}
 	if group != nil {
-		if pid, err = spawnInto(group, s, program, c, attr); err == nil {
+		if pid, err = spawnInto(group, s, program, c, attr, born); err == nil {
 			return pid, group, nil
 		}
 		_ = group.remove() // it is empty
@@ -105,7 +121,7 @@ func fork(program string, c Command, attr *syscall.ProcAttr) (pid int, group *cg
 	if c.Limits.Memory > 0 && resident(os.Getpid()) == 0 {
 		return 0, nil, refusal(c, "Limits.Memory", errUnseen, "/proc must be mounted")
 	}
-	if pid, err = s.spawn(program, argv(c), attr); err == nil && group != nil {
+	if pid, err = s.spawn(program, argv(c), attr, born); err == nil && group != nil {
 		ourCgroups().giveUp() // it was the group's fault
 	}
 	return pid, nil, err
@@ -113,20 +129,20 @@ func fork(program string, c Command, attr *syscall.ProcAttr) (pid int, group *cg
 
 var errUnseen = errors.New("resident memory cannot be read")
 
-func spawnInto(group *cgroup, s *threadSpawner, program string, c Command, attr *syscall.ProcAttr) (int, error) {
+func spawnInto(group *cgroup, s *threadSpawner, program string, c Command, attr *syscall.ProcAttr, born func(pid int)) (int, error) {
 	fd, err := group.open()
 	if err != nil {
 		return 0, err
 	}
 	defer closeAll(fd)
 	attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, fd
-	return s.spawn(program, argv(c), attr)
+	return s.spawn(program, argv(c), attr, born)
 }
 
 // abandon ends a child that nobody has seen yet.
-func abandon(pid, pidfd int, group *cgroup) {
+func abandon(pid, pidfd int, group *cgroup, care care) {
 	child := newLinuxChild(pid, pidfd, nil)
-	child.group = group
+	child.group, child.care = group, care
 	_ = child.signal(KILL)
 	child.wait()
 	child.reap()

@@ -58,13 +58,36 @@ func TestL5_1_EnvironmentIsInheritedOrExact(t *testing.T) {
 	require.Empty(t, environOf(t, []string{}), "empty is empty")
 }
 
-// environOf returns what the kernel gives a child as its environment. A Go program would sort out doubles.
+func TestMarksAreAddedToTheEnvironment(t *testing.T) {
+	own := func(o Options) []string {
+		p := run(t, Command{Path: "cat", Args: []string{"/proc/self/environ"}, Env: []string{"A=1"}}, o)
+		all, err := io.ReadAll(p.Stream())
+		require.NoError(t, err)
+		return strings.FieldsFunc(string(all), func(r rune) bool { return r == 0 })
+	}
+	first, second := own(Options{}), own(Options{})
+	require.Len(t, first, 2)
+	require.Regexp(t, fmt.Sprintf(`^STDCREW_CHILD=%d\.[0-9a-f]{16}\.\d+$`, os.Getpid()), first[1])
+	require.NotEqual(t, first, second)
+	require.Equal(t, []string{"A=1"}, own(Options{SpareStrays: true}))
+
+	t.Setenv("STDCREW_CHILD", "1.a.1,2.b.2")
+	require.Regexp(t, `^STDCREW_CHILD=1\.a\.1,2\.b\.2,\d+\.`, own(Options{})[1], "who started us finds what we start")
+	require.Equal(t, []string{"A=1", "STDCREW_CHILD=1.a.1,2.b.2"}, own(Options{SpareStrays: true}))
+	t.Setenv("STDCREW_CHILD", strings.Repeat("x", maxInheritedMarks+1))
+	require.Regexp(t, fmt.Sprintf(`^STDCREW_CHILD=%d\.`, os.Getpid()), own(Options{})[1])
+}
+
+// environOf returns what the kernel gives a child as its environment, without the mark. A Go program would sort out doubles.
 func environOf(t *testing.T, env []string, extra ...string) []string {
 	t.Helper()
 	p := run(t, Command{Path: "cat", Args: []string{"/proc/self/environ"}, Env: env}, Options{ExtraEnv: extra})
 	all, err := io.ReadAll(p.Stream())
 	require.NoError(t, err)
-	return strings.FieldsFunc(string(all), func(r rune) bool { return r == 0 })
+	entries := strings.FieldsFunc(string(all), func(r rune) bool { return r == 0 })
+	last := len(entries) - 1
+	require.True(t, strings.HasPrefix(entries[last], envChild+"="), entries)
+	return entries[:last]
 }
 
 func TestSelfRunsThisProgramAgain(t *testing.T) {
