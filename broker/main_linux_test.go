@@ -29,6 +29,8 @@ func TestMain(m *testing.M) {
 		os.Exit(playForgetful())
 	case "host":
 		os.Exit(playHost())
+	case "wrapped":
+		os.Exit(playWrapped())
 	case "hostile":
 		os.Exit(modes.Main(os.Args[1:]))
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/stdcrew/stdcrew/process"
 )
 
-// leastBound is how long Close waits at the least, whatever the graces are: even KILL takes a moment.
-const leastBound = time.Second
+// leastDrain is how long a dead process gets at the least: besides reading its standard error it looks for what it has left behind.
+const leastDrain = 2 * time.Second
 
 // Ready waits until Min workers are ready, starting them if Stop has ended them. It fails when ctx ends, when the pool is stopped or closed,
 // or when the workers cannot be started: then the error holds the last failure.
@@ -82,12 +82,12 @@ func (p *Pool) quiet() bool {
 }
 
 // Close ends the pool: calls that wait or run fail with ErrClosed, workers that are ready climb the ladder, those that are starting are
-// killed. It returns when all processes are gone, and after StopGrace + CloseGrace + KillGrace + DrainTimeout (or 1 s, if that is more) in
+// killed. It returns when all processes are gone, and after StopGrace + CloseGrace + KillGrace + DrainTimeout (2 s, if that is less) in
 // any case. Its error names the workers that had to be forced, and what was not gone by then. Further calls do the same.
 func (p *Pool) Close() error {
 	p.change(p.beginClose)
 	o := p.opts
-	bound := max(leastBound, o.StopGrace+o.CloseGrace+o.KillGrace+o.DrainTimeout)
+	bound := o.StopGrace + o.CloseGrace + o.KillGrace + max(o.DrainTimeout, leastDrain)
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	p.until(ctx.Done(), func() bool { return len(p.owners) == 0 })
