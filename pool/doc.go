@@ -29,7 +29,7 @@
 //
 // # Replacing workers
 //
-// A worker that has answered Options.MaxCalls calls or is Options.MaxAge old is replaced; [Pool.Reload] replaces all of them by workers of another
+// A worker that has answered Options.MaxCalls calls, is Options.MaxAge old or has Options.MaxRSS of memory is replaced; [Pool.Reload] replaces all of them by workers of another
 // version. The successor becomes ready first, beside a full crew if need be: see Options.Surge. Then the worker gets no further calls, and is
 // stopped when those that it has are done. [Pool.Resize] changes Options.Min and Max.
 //

@@ -60,12 +60,15 @@ type Options struct {
 	// FrameStall is how long a worker may stop in the middle of a frame. Then it is stopped. If zero, it is 10 s.
 	FrameStall time.Duration
 
-	// MaxCalls is how many calls a worker answers, and MaxAge how old it gets after its launch, before a fresh one takes its place. Each is drawn
-	// for each worker up to a tenth more or less, so that workers that began together do not end together. If zero, there is no such limit.
+	// MaxCalls is how many calls a worker answers, MaxAge how old it gets after its launch, and MaxRSS how many bytes of memory it and its process
+	// group have resident, before a fresh one takes its place. Each is drawn for each worker up to a tenth more or less, so that workers that
+	// began together do not end together. If zero, there is no such limit.
 	//
-	// The limits are soft: a worker over one of them serves until its successor is ready, and retires then.
+	// The limits are soft: a worker over one of them serves until its successor is ready, and retires then. Memory is looked at every second,
+	// where the system tells. For a hard limit of memory there is Command.Limits.
 	MaxCalls int
 	MaxAge   time.Duration
+	MaxRSS   int64
 
 	// RetireGrace is how long calls may go on, on a worker that takes no further ones, before it is stopped. If zero, it is 30 s.
 	RetireGrace time.Duration
@@ -217,6 +220,7 @@ func (o *Options) check() error {
 	wrong(o.MaxMessage != 0 && (o.MaxMessage < minMessage || o.MaxMessage > maxMessage), "MaxMessage: %d is not between %d and %d; use 0 for the default", o.MaxMessage, minMessage, maxMessage)
 	wrong(o.MaxCalls < 0, "MaxCalls: %d is negative; use 0 for no limit", o.MaxCalls)
 	wrong(o.MaxAge < 0, "MaxAge: %v is negative; use 0 for no limit", o.MaxAge)
+	wrong(o.MaxRSS < 0, "MaxRSS: %d is negative; use 0 for no limit", o.MaxRSS)
 	wrong(o.Restart.Min < 0, "Restart.Min: %v is negative; use 0 for %v", o.Restart.Min, defaultRestartMin)
 	wrong(o.Restart.Max < 0, "Restart.Max: %v is negative; use 0 for %v", o.Restart.Max, defaultRestartMax)
 	wrong(o.Restart.Max > 0 && o.Restart.Min > o.Restart.Max, "Restart.Min: %v is more than Restart.Max, which is %v; swap them", o.Restart.Min, o.Restart.Max)

@@ -247,35 +247,37 @@ func TestReload_OfANonsensicalCommand(t *testing.T) {
 func TestReload_FailsNoCall(t *testing.T) {
 	for _, surge := range []int{-1, 1} {
 		c := nativeCrew(t, Options{Max: 4, Surge: surge}, 2, handle)
-		stop := make(chan struct{})
-		var calls sync.WaitGroup
-		for range 16 {
-			calls.Go(func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-					}
-					if err := c.echo(t.Context(), "x"); err != nil {
-						t.Error(err)
-						return
-					}
+		busy(t, c, func() {
+			for range 20 {
+				before := map[int]bool{}
+				for _, w := range c.Snapshot().Workers {
+					before[w.PID] = w.PID != 0
 				}
-			})
-		}
-		for range 20 {
-			before := map[int]bool{}
-			for _, w := range c.Snapshot().Workers {
-				before[w.PID] = w.PID != 0
+				require.NoError(t, c.Reload(t.Context(), process.Command{}))
+				for _, w := range c.Snapshot().Workers {
+					require.False(t, before[w.PID], "pid %d", w.PID)
+				}
 			}
-			require.NoError(t, c.Reload(t.Context(), process.Command{}))
-			for _, w := range c.Snapshot().Workers {
-				require.False(t, before[w.PID], "pid %d", w.PID)
-			}
-		}
-		close(stop)
-		calls.Wait()
+		})
 		require.NoError(t, c.Close())
 	}
+}
+
+// busy keeps callers calling while f runs. None of their calls may fail.
+func busy(t *testing.T, c *crew, f func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	defer cancel()
+	for range 16 {
+		calls.Go(func() {
+			for ctx.Err() == nil {
+				if err := c.echo(t.Context(), "x"); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	f()
 }

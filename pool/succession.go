@@ -14,7 +14,11 @@ import (
 type limits struct {
 	calls uint64
 	age   time.Duration
+	rss   int64
 }
+
+// rssPeriod is how often a worker's memory is looked at.
+const rssPeriod = time.Second
 
 // drawLimits draws a worker's limits, each with its own jitter: P25.
 func (p *Pool) drawLimits() limits {
@@ -22,6 +26,7 @@ func (p *Pool) drawLimits() limits {
 	return limits{
 		calls: uint64(p.vary(int64(o.MaxCalls))),
 		age:   time.Duration(p.vary(int64(o.MaxAge))),
+		rss:   p.vary(o.MaxRSS),
 	}
 }
 
@@ -38,13 +43,25 @@ func (w *worker) watchLimits() {
 	if !o.ready || o.retiring || o.due {
 		return
 	}
-	if w.limits.age == 0 {
-		return
+	next := time.Duration(0)
+	if w.limits.age > 0 {
+		next = w.limits.age - (w.pool.now() - w.launched)
+		if next <= 0 {
+			w.pool.becameDue(w, "MaxAge")
+			return
+		}
 	}
-	if left := w.limits.age - (w.pool.now() - w.launched); left > 0 {
-		w.setAlarm(alarmLimit, left)
-	} else {
-		w.pool.becameDue(w, "MaxAge")
+	if w.limits.rss > 0 {
+		if rss, err := w.proc.RSS(); err == nil && rss > w.limits.rss {
+			w.pool.becameDue(w, "MaxRSS")
+			return
+		}
+		if next == 0 || next > rssPeriod {
+			next = rssPeriod
+		}
+	}
+	if next > 0 {
+		w.setAlarm(alarmLimit, next)
 	}
 }
 

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,10 +79,40 @@ func TestP26_CallsOutliveTheirWorkersTerm(t *testing.T) {
 	})
 }
 
+// P26: memory is a soft limit, too. It is looked at every second.
+func TestMaxRSS(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		const limit = 100 << 20
+		c := newCrewOf(t, Options{MaxRSS: limit, MaxAge: time.Hour, IdleTimeout: -1}, func(launch int) process.Func {
+			return func(m *process.Memory) int {
+				m.SetRSS(limit)
+				if launch == 0 {
+					grown := time.AfterFunc(10*time.Second+1, func() { m.SetRSS(limit + 1) })
+					defer grown.Stop()
+				}
+				return program{}.run(m)
+			}
+		})
+		start := time.Now()
+		c.serves()
+		at(start, 11*time.Second-1)
+		require.Len(t, c.launched(), 1)
+		at(start, 11*time.Second)
+		require.Equal(t, []int{1}, c.serving())
+		require.Equal(t, process.KillerRecycle, c.proc(0).Report().Killer)
+		at(start, time.Hour)
+		require.Len(t, c.launched(), 2)
+	})
+}
+
 // P25: limits differ from worker to worker, so that those who began together do not end together; each is within a tenth.
 func TestP25_LimitsAreDrawn(t *testing.T) {
-	for random, want := range map[float64]limits{0: {90, 54 * time.Minute}, 0.5: {100, time.Hour}, 1: {110, 66 * time.Minute}} {
-		p := &Pool{opts: Options{MaxCalls: 100, MaxAge: time.Hour, random: func() float64 { return random }}}
+	for random, want := range map[float64]limits{
+		0:   {calls: 90, age: 54 * time.Minute, rss: 900},
+		0.5: {calls: 100, age: time.Hour, rss: 1000},
+		1:   {calls: 110, age: 66 * time.Minute, rss: 1100},
+	} {
+		p := &Pool{opts: Options{MaxCalls: 100, MaxAge: time.Hour, MaxRSS: 1000, random: func() float64 { return random }}}
 		require.Equal(t, want, p.drawLimits())
 	}
 	off := &Pool{opts: Options{random: func() float64 { return 0 }}}
@@ -182,21 +211,11 @@ func TestMaxAge_UnusedWorkersAreNotReplaced(t *testing.T) {
 func TestP26_RecyclingFailsNoCall(t *testing.T) {
 	for _, surge := range []int{-1, 1, 3} {
 		c := nativeCrew(t, Options{Max: 4, Surge: surge, MaxCalls: 7}, 3, handle)
-		var calls sync.WaitGroup
-		for range 16 {
-			calls.Go(func() {
-				for range 200 {
-					if err := c.echo(t.Context(), "x"); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		calls.Wait()
-		s := c.Snapshot().Counters
-		require.EqualValues(t, 16*200, s.Succeeded)
-		require.Greater(t, s.Ends["recycle"], uint64(5))
-		require.Zero(t, s.Deaths)
+		busy(t, c, func() {
+			require.Eventually(t, func() bool { return c.Snapshot().Counters.Ends["recycle"] > 20 }, time.Minute, time.Millisecond)
+		})
+		require.Zero(t, c.Snapshot().Counters.Deaths)
+		require.Empty(t, c.Snapshot().Counters.Failures)
 		require.NoError(t, c.Close())
 	}
 }

@@ -127,7 +127,7 @@ func readProc(pid int, file string, buf []byte) []byte {
 		return nil
 	}
 	defer unix.Close(fd)
-	n, err := unix.Read(fd, buf)
+	n, _ := unix.Read(fd, buf)
 	return buf[:max(n, 0)]
 }
 
