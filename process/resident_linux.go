@@ -126,7 +126,7 @@ func readProc(pid int, file string, buf []byte) []byte {
 	if err != nil {
 		return nil
 	}
-	defer unix.Close(fd)
+	defer closeAll(fd)
 	n, _ := unix.Read(fd, buf)
 	return buf[:max(n, 0)]
 }

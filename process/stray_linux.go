@@ -118,7 +118,7 @@ func (l *look) readEnviron(pid int) []byte {
 	if err != nil {
 		return nil
 	}
-	defer unix.Close(fd)
+	defer closeAll(fd)
 	for length := 0; ; {
 		n, err := unix.Read(fd, l.environ[length:])
 		if err == unix.EINTR {
