@@ -340,6 +340,21 @@ func TestL5_7_P30_DrainIsBoundedForAllStreams(t *testing.T) {
 	})
 }
 
+func TestL5_7_EitherOutputMayBeHeld(t *testing.T) {
+	for held := 1; held <= 2; held++ {
+		synctest.Test(t, func(t *testing.T) {
+			var got collected
+			m, _, stdout, stderr := manageHeld(func(*Memory) int { return 0 }, got.options())
+			[]*memPipe{stderr, stdout}[held-1].closeWrite()
+			<-m.Ended()
+			require.True(t, m.Report().Held)
+			require.Equal(t, []error{ErrHeld}, got.losses(held))
+			require.Equal(t, []error{nil}, got.losses(3-held))
+			require.Equal(t, []error{nil}, got.losses(0), "nothing was undelivered")
+		})
+	}
+}
+
 func TestL5_7_WhatIsQueuedIsStillDeliveredToWhoHoldsTheInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got collected
