@@ -16,6 +16,17 @@
 // The [Report] tells how it ended: with a code or by a signal, and whether that was our doing. Who ends a process says why with
 // [Process.Blame], so that "stopped by us (idle)" and a crash can be told apart.
 //
+// # Managed streams
+//
+// [StartManaged] is for programs that are watched rather than talked to. No stream is the caller's then:
+//
+//   - What the program is to read is queued and delivered: [Managed.Write] blocks within a context while the queue is long, [Managed.Attach] draws
+//     from a reader as there is room.
+//   - What it writes is handed to functions, for which [Lines] cuts it into lines. [Managed.Pause] stops the reading, and nothing else.
+//   - Each stream can be closed, and ManagedOptions.Lost tells when and why it has been.
+//
+// Such a process has ended when all of its output has been handed over, or DrainTimeout is over, and the functions have returned.
+//
 // # Identity and limits
 //
 // A [Command] may name another user (Credential), further files to pass on (ExtraFiles) and [Limits]: memory, the system's resource limits,

@@ -58,3 +58,30 @@ func ExampleProcess_Stop() {
 	// idle KILL -1
 	// I stay.
 }
+
+// The lines of a program that is watched, and a source for its input.
+func ExampleManageFunc() {
+	shout := func(m *process.Memory) int {
+		in := bufio.NewScanner(m.Stdin)
+		for in.Scan() {
+			fmt.Fprintln(m.Stdout, strings.ToUpper(in.Text()))
+		}
+		return 0
+	}
+	lines := process.Lines{Emit: func(line string) { fmt.Println("line:", line) }}
+	m := process.ManageFunc(shout, process.ManagedOptions{
+		Stdout: func(data []byte) { lines.Write(data) },
+	})
+
+	fmt.Fprintln(m.Input(context.Background()), "hello")
+	io.Copy(m.Input(context.Background()), strings.NewReader("good\nbye\n"))
+	m.CloseStdin()
+	<-m.Ended()
+	lines.Flush()
+	fmt.Println(m.Report().Success())
+	// Output:
+	// line: HELLO
+	// line: GOOD
+	// line: BYE
+	// true
+}

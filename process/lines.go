@@ -16,8 +16,8 @@ const (
 // cutMark ends a line that was cut.
 const cutMark = " … (cut)"
 
-// Lines cuts text, which may come in any pieces, into lines. Its Write suits as an output function of ManagedOptions. One goroutine at a
-// time may use it.
+// Lines cuts text, which may come in any pieces, into lines. It is for the output functions of [ManagedOptions], each with Lines of its own.
+// One goroutine at a time may use it.
 type Lines struct {
 	// Max is how many bytes of a line are kept. What is longer loses the rest and ends with " … (cut)". If zero, it is 8 KiB.
 	Max int

@@ -175,8 +175,8 @@ func (p *Process) Report() Report {
 // minute, all but the last 4 KiB of it is given up.
 func (p *Process) StderrTail() string { return p.tail.String() }
 
-// Do does one step now, without waiting for what it leads to. CloseStdin is Managed.CloseStdin where there is one. After the exit it returns ErrExited and sends nothing. Terminate and Kill
-// give KillerAsked as the reason unless Blame has given one.
+// Do does one step now, without waiting for what it leads to; that of CloseStdin for a Managed is its own CloseStdin. After the exit it
+// returns ErrExited and sends nothing. Terminate and Kill give KillerAsked as the reason unless Blame has given one.
 func (p *Process) Do(s Step) error {
 	switch s {
 	case CloseStdin:
