@@ -19,6 +19,7 @@ func init() {
 	programs["powerless"] = playPowerless
 	programs["marker"] = playMarker
 	programs["blind"] = playBlind
+	programs["modest"] = playModest
 }
 
 // hoard fills so many MiB, outside of Go's heap and of what the race detector adds to it.
@@ -122,6 +123,19 @@ func playPowerless([]string) int {
 func playBlind([]string) int {
 	_, err := Start(Command{Path: "true", Limits: Limits{Memory: 1 << 30}}, Options{})
 	fmt.Println(err)
+	return 0
+}
+
+// playModest starts a child without new rights, and prints whether this program has given its own up.
+func playModest([]string) int {
+	p, err := Start(Command{Path: "true", Limits: Limits{NoNewPrivs: true}}, Options{})
+	if err != nil {
+		panic(err)
+	}
+	<-p.Ended()
+	status, _ := os.ReadFile("/proc/self/status")
+	_, rest, _ := strings.Cut(string(status), "NoNewPrivs:")
+	fmt.Println(strings.Fields(rest)[0])
 	return 0
 }
 
