@@ -35,7 +35,7 @@
 // Limits.Memory is kept by the kernel where this program may make control groups. That takes Linux 5.14 with cgroup v2 and, under systemd, the
 // settings Delegate=memory and DelegateSubgroup=main for the service, so that the group above this program's is its own. Set up by hand, that group
 // needs the attribute user.delegate=1 and no processes in it. A child then starts in a group beside ours, all of which is killed with it, so
-// that no descendant stays, not even a daemon. Elsewhere one goroutine looks at the resident memory of all limited processes, with their process
+// that no descendant stays, not even a daemon that Options.SpareStrays would spare. Elsewhere one goroutine looks at the resident memory of all limited processes, with their process
 // groups, every 250 ms, or less often when that would take more than a tenth of one processor's time. What it cannot see are descendants that
 // have left the group, and growth between two looks: a machine that is short of memory wants the control group.
 //

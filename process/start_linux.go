@@ -101,10 +101,11 @@ func spawn(program string, c Command, env []string, care care) (s started, err e
 // fork starts the program on the thread that is right for it. If its memory is limited, it is started in a control group of its own where that can
 // be, which is nil otherwise.
 func fork(program string, c Command, attr *syscall.ProcAttr, born func(pid int)) (pid int, group *cgroup, err error) {
-	s := spawner()
+	choose := spawner
 	if c.Limits.NoNewPrivs {
-		s = noNewPrivsSpawner()
+		choose = noNewPrivsSpawner
 	}
+	s := choose()
 	if s.unfit != nil {
 		return 0, nil, refusal(c, "Limits.NoNewPrivs", s.unfit, "it takes Linux 3.5")
 	}
