@@ -82,7 +82,7 @@ func New(o Options) (*Pool, error) {
 		places:  max(1, o.InFlight),
 		ends:    map[process.Killer]uint64{},
 		restarts: restarts{
-			backoff: backoff{min: o.Restart.Min, max: o.Restart.Max, random: o.random},
+			backoff: process.Backoff{Min: o.Restart.Min, Max: o.Restart.Max, Jitter: jitter, Random: o.random},
 		},
 	}
 	p.fitSlots()

@@ -1,18 +1,24 @@
 package pool
 
-import "time"
+import (
+	"time"
+
+	"github.com/stdcrew/stdcrew/process"
+)
 
 const (
 	// maxBootFailures in a row, without a live worker, make the pool fail its callers instead of letting them wait.
 	maxBootFailures = 3
 	// provenAfter is how long a worker has to be ready to count as healthy without having answered a call.
 	provenAfter = time.Minute
+	// jitter is the part of a delay by which it is drawn longer or shorter, so that pools that failed together do not try again together.
+	jitter = 0.1
 )
 
 // restarts knows when a pool may start processes again after some have failed. It is pure, and guarded by the pool's mutex. Times are
 // those of the pool's own clock.
 type restarts struct {
-	backoff  backoff
+	backoff  process.Backoff
 	failures int           // boot failures in a row
 	fatal    bool          // the last one cannot be cured by trying again
 	last     error         // the last one
@@ -44,7 +50,7 @@ func (r *restarts) delay(now, launched time.Duration) {
 		return
 	}
 	r.failedAt = now
-	r.until = now + r.backoff.next()
+	r.until = now + r.backoff.Next()
 }
 
 // created takes note of a worker that has become ready: boot failures are no longer in a row. The delay stays, it takes proof of health.
@@ -55,7 +61,7 @@ func (r *restarts) created() {
 // proved takes note of a proof of health: a worker answered a call, or was ready for provenAfter.
 func (r *restarts) proved() {
 	r.created()
-	r.backoff.reset()
+	r.backoff.Reset()
 	r.failedAt, r.until = 0, 0
 }
 

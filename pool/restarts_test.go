@@ -6,43 +6,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stdcrew/stdcrew/process"
 )
 
 func noJitter() float64 { return 0.5 }
 
-func delays(b *backoff, n int) []time.Duration {
-	var got []time.Duration
-	for range n {
-		got = append(got, b.next())
-	}
-	return got
-}
-
-// TestL4_3_Delays: the sequences that L4.3 names.
-func TestL4_3_Delays(t *testing.T) {
-	s := time.Second
-	require.Equal(t, []time.Duration{2 * s, 4 * s, 8 * s, 10 * s, 10 * s}, delays(&backoff{min: 2 * s, max: 10 * s, random: noJitter}, 5))
-
-	b := &backoff{min: s, max: 3600 * s, random: noJitter}
-	got := delays(b, 14)
-	require.Equal(t, []time.Duration{s, 2 * s, 4 * s}, got[:3])
-	require.Equal(t, []time.Duration{2048 * s, 3600 * s, 3600 * s}, got[11:])
-	b.reset()
-	require.Equal(t, s, b.next())
-
-	require.Equal(t, []time.Duration{s, s}, delays(&backoff{min: s, max: s, random: noJitter}, 2))
-}
-
-func TestBackoff_Jitter(t *testing.T) {
-	for random, want := range map[float64]time.Duration{0: 900 * time.Millisecond, 0.5: time.Second, 0.999999: 1100 * time.Millisecond} {
-		b := &backoff{min: time.Second, max: time.Minute, random: func() float64 { return random }}
-		require.InDelta(t, want, b.next(), float64(time.Millisecond))
-		require.InDelta(t, 2*want, b.next(), float64(time.Millisecond), "jitter does not add up")
-	}
-}
-
 func newRestarts() *restarts {
-	return &restarts{backoff: backoff{min: time.Second, max: time.Minute, random: noJitter}}
+	return &restarts{backoff: process.Backoff{Min: time.Second, Max: time.Minute, Jitter: jitter, Random: noJitter}}
 }
 
 func TestRestarts_HopelessAfterThreeBootFailuresInARow(t *testing.T) {

@@ -113,7 +113,7 @@ func (p *Pool) look() (s Snapshot, conns []Conn, bootError error) {
 		Waiting:      p.queue.length(),
 		Min:          p.min,
 		Max:          p.max,
-		BackoffDelay: p.restarts.backoff.last,
+		BackoffDelay: p.restarts.backoff.Last(),
 		FailedStarts: p.restarts.failures,
 		Counters:     p.countersNow(),
 	}
