@@ -62,6 +62,8 @@ type StartFailed struct {
 // GaveUp says that the program is not started again by itself: it died too early, or failed to start, MaxAttempts times in a row.
 type GaveUp struct {
 	Attempts int
+	Report   process.Report // of the last attempt; zero if that could not be started
+	Err      error          // why it could not be started; nil if it could
 }
 
 // Stopped says that the program has been stopped for good: the monitor was stopped, the program was removed, or it exited with success and
@@ -108,7 +110,12 @@ func (Restarting) String() string { return "restarting" }
 func (w StartFailed) String() string { return fmt.Sprintf("not started: %v", w.Err) }
 
 // String says it in a few words.
-func (w GaveUp) String() string { return fmt.Sprintf("given up after %d attempts", w.Attempts) }
+func (w GaveUp) String() string {
+	if w.Err != nil {
+		return fmt.Sprintf("given up after %d attempts: %v", w.Attempts, w.Err)
+	}
+	return fmt.Sprintf("given up after %d attempts: %v", w.Attempts, w.Report)
+}
 
 // String says it in a few words.
 func (Stopped) String() string { return "stopped" }
