@@ -218,6 +218,45 @@ func TestEvents_SlowSubscriberMissesSome(t *testing.T) {
 	})
 }
 
+// What is missing at the end is told too.
+func TestMailbox_EndsWithDropped(t *testing.T) {
+	b := newMailbox("", 2)
+	line := Event{Program: "web", Generation: 3, What: Line{Text: "x"}}
+	for range 5 {
+		b.post(line)
+	}
+	events, more := b.take()
+	require.True(t, more)
+	require.Equal(t, []Event{line, line, {Generation: 3, What: Dropped{Events: 3}}}, events)
+	b.close()
+	events, more = b.take()
+	require.Empty(t, events)
+	require.False(t, more)
+}
+
+// OnEvent is not called for two processes of the same name at a time, not even if another program has got the name.
+func TestOnEvent_IsSerialForAName(t *testing.T) {
+	release := make(chan struct{})
+	o := Options{OnEvent: func(e Event) {
+		if _, is := e.What.(Exited); is && e.Generation == 1 {
+			<-release
+		}
+	}}
+	inBubble(t, o, map[string]script{"web": heedsTerm}, func(t *testing.T, r *rig) {
+		release = make(chan struct{})
+		r.Start()
+		synctest.Wait()
+		ctx, cancel := soon(second)
+		defer cancel()
+		require.ErrorIs(t, r.Remove(ctx, "web"), errSoon)
+		require.NoError(t, r.Add("web", process.Command{Path: "web"}, ProgramOptions{}))
+		require.Equal(t, StateRunning, r.state("web"), "it is started all the same")
+		require.Equal(t, []string{"Started", "Exited"}, r.kinds())
+		close(release)
+		require.Equal(t, []string{"Started", "Exited", "Stopped", "Started"}, r.kinds())
+	})
+}
+
 func TestEvents_EndsWithItsContext(t *testing.T) {
 	inBubble(t, Options{}, nil, func(t *testing.T, r *rig) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -15,6 +15,7 @@ type incarnation struct {
 	generation int
 	started    time.Time
 	proc       *process.Managed
+	begun      chan struct{} // closed when the start has been told: lines come after it
 	exited     chan struct{} // closed when the process is known to be dead: nobody waits any longer for a line to be told
 
 	ready     chan struct{} // has something in it when the program has shown that it is ready
@@ -36,6 +37,7 @@ func (l *life) once() death {
 		l:          l,
 		generation: l.generation,
 		started:    time.Now(),
+		begun:      make(chan struct{}),
 		exited:     make(chan struct{}),
 		ready:      make(chan struct{}, 1),
 		isReady:    l.p.opts.waysToBeReady() == 0,
@@ -85,6 +87,7 @@ func (i *incarnation) lines(s Stream) *process.Lines {
 
 // emitLine runs on the goroutine that reads the stream, and may hold that up.
 func (i *incarnation) emitLine(line Line) {
+	<-i.begun
 	if pattern := i.l.p.opts.ReadyLine; pattern != nil && pattern.MatchString(line.Text) {
 		i.showReady()
 	}
@@ -106,6 +109,7 @@ func (i *incarnation) run(seen fileMark) death {
 	i.l.pid = i.proc.PID()
 	i.l.update(func(s *Status) { s.PID = i.l.pid })
 	i.l.emit(Started{PID: i.l.pid})
+	close(i.begun)
 	if i.isReady {
 		i.l.enter(StateRunning)
 	}
@@ -113,7 +117,6 @@ func (i *incarnation) run(seen fileMark) death {
 	if !i.isReady && i.l.p.opts.ReadyTimeout > 0 {
 		i.lateReady.Reset(i.l.p.opts.ReadyTimeout)
 	}
-	i.obey() // an order may have come before there was anything to end
 	i.follow()
 	return i.end()
 }

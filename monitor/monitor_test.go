@@ -297,6 +297,38 @@ func TestL4_7_AFailedStartIsAnEarlyDeath(t *testing.T) {
 	})
 }
 
+// An order that comes in the moment in which a program would be given up is obeyed.
+func TestRestart_InTheMomentOfGivingUp(t *testing.T) {
+	inBubble(t, Options{Policy: Policy{MaxAttempts: 1}}, nil, func(t *testing.T, r *rig) {
+		start, starts := r.opts.Start, 0
+		r.opts.Start = func(c process.Command, o process.ManagedOptions) (*process.Managed, error) {
+			if starts++; starts == 1 {
+				require.NoError(t, r.Restart("gone"))
+			}
+			return start(c, o)
+		}
+		require.NoError(t, r.Add("gone", process.Command{Path: "gone"}, ProgramOptions{}))
+		r.Start()
+		require.Equal(t, StateGivenUp, r.state("gone"))
+		require.Equal(t, 2, starts)
+	})
+}
+
+// An order that comes while a program is being started is obeyed as soon as it runs.
+func TestRestart_WhileStarting(t *testing.T) {
+	inBubble(t, Options{}, map[string]script{"web": heedsTerm}, func(t *testing.T, r *rig) {
+		start, starts := r.opts.Start, 0
+		r.opts.Start = func(c process.Command, o process.ManagedOptions) (*process.Managed, error) {
+			if starts++; starts == 1 {
+				require.NoError(t, r.Restart("web"))
+			}
+			return start(c, o)
+		}
+		r.Start()
+		require.Equal(t, []string{"Started", "Exited", "Restarting", "Started"}, r.kinds())
+	})
+}
+
 // TestP37_ASecondStopUsesTheTimerOfTheFirst (L4.7): KILL comes after the kill time from the first, and once.
 func TestP37_ASecondStopUsesTheTimerOfTheFirst(t *testing.T) {
 	inBubble(t, Options{}, map[string]script{"web": ignoresTerm}, func(t *testing.T, r *rig) {

@@ -54,19 +54,16 @@ func TestReady_InItsLastMoment(t *testing.T) {
 		r.addReady(program, ProgramOptions{ReadyLine: regexp.MustCompile(`ready`)})
 		r.Start()
 		time.Sleep(2 * second)
-		require.Equal(t, []string{"Line", "Started", "Ready", "Exited", "Restarting", "Started"}[1:], kinds(withoutLines(r)))
+		require.Equal(t, []string{"Started", "Line", "Ready", "Exited", "Restarting", "Started"}, r.kinds())
 	})
 }
 
-func withoutLines(r *rig) []Event {
+// kinds names the types of all events so far.
+func (r *rig) kinds() []string {
 	synctest.Wait()
-	var all []Event
-	for _, e := range r.events {
-		if _, is := e.What.(Line); !is {
-			all = append(all, e)
-		}
-	}
-	return all
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return kinds(r.events)
 }
 
 func TestReady_TimeoutIsAnEarlyDeath(t *testing.T) {
