@@ -52,7 +52,7 @@ bench: ## a call beside the raw pipe it runs on
 	cd bench && go run .
 
 stress: ## repeat the tests of what runs concurrently, on one core and on two
-	go test -race -count=20 -cpu=1,2 -timeout=1h -skip=CallersLeave ./framing ./rpc ./pool ./process ./worker ./broker ./broker/brokertest
+	go test -race -count=20 -cpu=1,2 -timeout=1h -skip=CallersLeave ./framing ./rpc ./pool ./process ./monitor ./worker ./broker ./broker/brokertest
 	@# -stress.rounds is how often callers leave in each phase of a call; without it the tests do so 20 times.
 	go test -race -cpu=1,2 -timeout=1h -run=CallersLeave ./rpc ./pool -stress.rounds=1000
 

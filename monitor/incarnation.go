@@ -88,13 +88,13 @@ func (i *incarnation) lines(s Stream) *process.Lines {
 // emitLine runs on the goroutine that reads the stream, and may hold that up.
 func (i *incarnation) emitLine(line Line) {
 	<-i.begun
-	if pattern := i.l.p.opts.ReadyLine; pattern != nil && pattern.MatchString(line.Text) {
-		i.showReady()
-	}
 	e := Event{Program: i.l.p.name, Generation: i.generation, Time: time.Now(), What: line}
 	i.l.m.hub.publish(e)
 	if i.l.outbox != nil {
 		i.l.outbox.postLine(e, i.exited)
+	}
+	if pattern := i.l.p.opts.ReadyLine; pattern != nil && pattern.MatchString(line.Text) {
+		i.showReady() // told after the line that says so
 	}
 }
 

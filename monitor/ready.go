@@ -2,7 +2,6 @@ package monitor
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,9 +12,6 @@ import (
 
 // probeEvery is the time between two looks whether a program is ready.
 const probeEvery = 100 * time.Millisecond
-
-// errNotReady is what a look at a file that has not changed returns.
-var errNotReady = errors.New("not ready yet")
 
 // fileMark is what a file looked like. The zero mark is that of no file.
 type fileMark struct {
@@ -64,7 +60,7 @@ func (o *ProgramOptions) prober(c process.Command, seen fileMark) func(context.C
 		if markOf(path).differs(seen) {
 			return nil
 		}
-		return errNotReady
+		return fs.ErrNotExist
 	}
 }
 

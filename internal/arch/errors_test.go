@@ -16,7 +16,7 @@ import (
 )
 
 // errorPackages are those whose errors a user of the module can get into the hands.
-var errorPackages = []string{"broker", "framing", "pool", "process", "rpc", "worker"}
+var errorPackages = []string{"broker", "framing", "monitor", "pool", "process", "rpc", "worker"}
 
 // unseen are package variables that are errors and never leave their package.
 var unseen = map[string]bool{"rpc.errRoleLost": true}

@@ -13,6 +13,7 @@ var sleepers = map[string]string{
 	"broker/errorcases_test.go":    "its cases run in the bubbles of errortext_test.go",
 	"broker/main_linux_test.go":    "between two looks at processes",
 	"broker/process_linux_test.go": "between two looks at processes",
+	"monitor/stress_test.go":       "in bubbles of rig_test.go",
 	"pool/jsonlines_test.go":       "a slow dialect, in bubbles",
 	"pool/options_test.go":         "in a bubble of crew_test.go",
 }
