@@ -141,16 +141,20 @@ func (p *Process) take(rung Rung, ask func()) bool {
 }
 
 func (p *Process) step(rung Rung, ask func()) error {
-	switch {
-	case rung.Step == Ask:
+	if rung.Step == Ask {
 		// Ends when ask returns, which is the caller's part of the bargain. It does not hold up the ladder.
 		go ask()
 		return nil
-	case rung.Step == Terminate && rung.Signal != 0:
-		return p.end(rung.Signal, signalCont)
-	default:
-		return p.Do(rung.Step)
 	}
+	return p.Take(rung)
+}
+
+// Take does a rung's step now, with the rung's signal, and leaves its grace to the caller. It is otherwise like Do.
+func (p *Process) Take(rung Rung) error {
+	if rung.Step == Terminate && rung.Signal != 0 {
+		return p.end(rung.Signal, signalCont)
+	}
+	return p.Do(rung.Step)
 }
 
 // exitsWithin waits for the exit for as long as d.
