@@ -16,7 +16,9 @@ type Counters struct {
 
 	Started      uint64            `json:"started"`       // processes
 	BootFailures uint64            `json:"boot_failures"` // processes that did not become ready without our wish, launches that failed among them
-	Deaths       uint64            `json:"deaths"`        // workers that went away after they had been ready, without our wish
+	Deaths       uint64            `json:"deaths"`        // workers that went away after they had been ready, without our wish; Crashes and Goodbyes are among them
+	Crashes      uint64            `json:"crashes"`       // deaths without us: they exited, or somebody else killed them
+	Goodbyes     uint64            `json:"goodbyes"`      // deaths of workers that had said goodbye without having been asked, whatever came of them then
 	IdleStops    uint64            `json:"idle_stops"`    // workers stopped because they had been idle
 	Ends         map[string]uint64 `json:"ends"`          // processes that are gone, by why we ended them: a process.Killer, or Unaided
 
@@ -97,6 +99,17 @@ func (p *Pool) countAnswer(w *worker, err error) {
 	}
 	if n == w.limits.calls {
 		p.becameDue(w, "MaxCalls")
+	}
+}
+
+// countDeath counts a worker that went away without our wish. What is neither goodbye nor crash we have ended for what it did: Ends says for what.
+func (p *Pool) countDeath(w *worker, exit Exit) {
+	p.counters.Deaths++
+	switch {
+	case (w.goodbye || w.refuses) && (w.why == "" || w.why == killerGoodbye):
+		p.counters.Goodbyes++
+	case exit.Report.Killer == "":
+		p.counters.Crashes++
 	}
 }
 

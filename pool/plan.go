@@ -28,6 +28,7 @@ type demand struct {
 	surge    int  // processes beyond max while workers are replaced
 	owed     int  // workers that were retired with no successor ready, for want of room
 	paused   bool // backing off or stopping
+	looping  bool // in a crash loop
 }
 
 // plan returns how many stopped slots to start now. It is the one place that decides this: for the first process, for more of them,
@@ -39,7 +40,15 @@ func plan(d demand) int {
 	short := d.min - d.ready - d.starting
 	unserved := max(0, d.waiting-d.starting*d.places)
 	need := max(short, (unserved+d.places-1)/d.places, d.successors()-d.starting, d.owed-d.starting)
-	return max(0, min(need, d.room(), d.stopped, maxStarts-d.starting))
+	return max(0, min(need, d.room(), d.stopped, d.atOnce()-d.starting))
+}
+
+// atOnce bounds the processes that start at a time. In a crash loop the next one is a probe: others follow when it has become ready.
+func (d demand) atOnce() int {
+	if d.looping {
+		return 1
+	}
+	return maxStarts
 }
 
 // successors is how many of the workers that are due are replaced at a time: all at once would make all of them new at once.

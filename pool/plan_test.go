@@ -37,6 +37,9 @@ func TestPlan(t *testing.T) {
 		{"no room for a successor", demand{census: census{stopped: 1, ready: 4, due: 1}, max: 4, places: 1}, 0},
 		{"the successor comes after", demand{census: census{stopped: 1, ready: 3}, max: 4, owed: 1, places: 1}, 1},
 		{"a trial holds its slot and serves nobody", demand{census: census{stopped: 1, trial: 1, ready: 2}, waiting: 5, max: 4, places: 1}, 1},
+		{"a probe", demand{census: stopped(4), waiting: 9, min: 3, max: 4, places: 1, looping: true}, 1},
+		{"and no other beside it", demand{census: census{stopped: 3, starting: 1}, waiting: 9, min: 3, max: 4, places: 1, looping: true}, 0},
+		{"nor one that nobody wants", demand{census: stopped(4), max: 4, places: 1, looping: true}, 0},
 		{"backing off", demand{census: stopped(4), waiting: 9, min: 3, places: 1, paused: true}, 0},
 	}
 	for _, c := range cases {

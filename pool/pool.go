@@ -38,6 +38,7 @@ type Pool struct {
 	idle     *time.Timer   // fires when a worker may have been idle for long enough
 	idleSet  bool          // idle is running
 	places   int           // that a worker is expected to have: what the last one had
+	loop     loop          // as it was last told
 	wanted   bool          // a caller that may not wait found no worker
 	asleep   bool          // stopped by Stop: Min is not kept until the next call
 	owners   []*worker     // whose goroutines have not ended

@@ -22,15 +22,19 @@ func TestRestarts_HopelessAfterThreeBootFailuresInARow(t *testing.T) {
 	for i, delay := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
 		launched := now
 		now += time.Millisecond
-		r.bootFailed(now, launched, errors.New("boot"), false)
+		require.True(t, r.bootFailed(now, launched, errors.New("boot"), false))
+		r.judge(false)
 		require.Equal(t, delay, r.waits(now))
 		require.Equal(t, i == 2, r.hopeless(now))
 		now += delay
 		require.Zero(t, r.waits(now))
 		require.False(t, r.hopeless(now), "when the delay is over, there is hope")
 	}
+	require.True(t, r.looping, "but the loop goes on until a worker is ready")
 	r.created()
+	require.False(t, r.looping)
 	r.bootFailed(now, now, errors.New("boot"), false)
+	r.judge(false)
 	require.Equal(t, 8*time.Second, r.waits(now), "being ready is no proof of health")
 	require.False(t, r.hopeless(now), "but the row is broken")
 }
@@ -38,15 +42,26 @@ func TestRestarts_HopelessAfterThreeBootFailuresInARow(t *testing.T) {
 func TestRestarts_FatalIsHopelessAtOnce(t *testing.T) {
 	r := newRestarts()
 	r.bootFailed(1, 0, errors.New("no such program"), true)
+	r.judge(true)
+	require.False(t, r.hopeless(1), "not while another worker lives")
+	r.judge(false)
 	require.True(t, r.hopeless(1))
 	require.EqualError(t, r.last, "no such program")
+
+	now := 1 + time.Second
+	r.bootFailed(now, now, errors.New("too many open files"), false)
+	r.judge(false)
+	require.True(t, r.hopeless(now), "a loop goes on, whatever the next failure is")
+	r.proved()
+	require.False(t, r.hopeless(now))
 }
 
 func TestRestarts_StartsOfOneRoundGrowTheDelayOnce(t *testing.T) {
 	r := newRestarts()
 	for i := range time.Duration(4) {
-		r.bootFailed(10+i, 5, errors.New("boot"), false)
+		require.Equal(t, i == 0, r.bootFailed(10+i, 5, errors.New("boot"), false))
 	}
+	require.Equal(t, 1, r.delays)
 	require.Equal(t, 4, r.failures)
 	require.Equal(t, 10+time.Second, r.until)
 	now := r.until

@@ -115,6 +115,7 @@ func (p *Pool) settle(fx *effects) {
 	if p.phase != phaseOpen && p.phase != phaseDraining {
 		return
 	}
+	p.turnLoop(fx)
 	if p.queue.length() > 0 {
 		p.failWaiters(p.hopeless(), fx)
 	}
@@ -125,6 +126,7 @@ func (p *Pool) settle(fx *effects) {
 		p.apply(s, event{kind: evGet, gen: s.machine.gen}, fx)
 	}
 	p.yield(fx)
+	p.turnLoop(fx)
 }
 
 func (p *Pool) demand() demand {
@@ -137,6 +139,7 @@ func (p *Pool) demand() demand {
 		surge:   p.opts.Surge,
 		owed:    p.owed,
 		paused:  p.restarts.waits(p.now()) > 0,
+		looping: p.restarts.looping,
 	}
 	if p.asleep || p.phase == phaseDraining {
 		d.min, d.due, d.owed = 0, 0, 0

@@ -29,6 +29,10 @@ type Snapshot struct {
 	BackoffDelay time.Duration `json:"backoff_delay_ns,omitempty"`
 	FailedStarts int           `json:"failed_starts,omitempty"` // in a row, since a worker was last ready
 	BootError    string        `json:"boot_error,omitempty"`    // the last of those, with the end of the process's standard error
+	// CrashLoop says that no worker is ready because they cannot be started: "open", callers fail with BootError until BackoffUntil, and the next one
+	// to come after that has a process started; "probing", that process is starting, callers wait for it, and no other is started. Empty: it is over
+	// when a worker has become ready.
+	CrashLoop string `json:"crash_loop,omitempty"`
 
 	Counters Counters `json:"counters"`
 }
@@ -115,6 +119,7 @@ func (p *Pool) look() (s Snapshot, conns []Conn, bootError error) {
 		Max:          p.max,
 		BackoffDelay: p.restarts.backoff.Last(),
 		FailedStarts: p.restarts.failures,
+		CrashLoop:    string(p.loopNow()),
 		Counters:     p.countersNow(),
 	}
 	if first := p.queue.oldest(); first != nil {

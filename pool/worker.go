@@ -225,7 +225,7 @@ func (p *Pool) bootFailed(w *worker, e event, fx *effects) {
 
 // died takes note of a worker that went away without our wish.
 func (p *Pool) died(w *worker, e event, fx *effects) {
-	p.counters.Deaths++
+	p.countDeath(w, e.exit)
 	healthy := w.calls.Load() > 0 || p.now()-w.readied >= provenAfter
 	p.restarts.died(p.now(), w.launched, healthy)
 	p.retryLater(fx)
