@@ -42,6 +42,7 @@ func (p *Pool) Stop(ctx context.Context) error {
 			return
 		}
 		p.phase = phaseStopping
+		p.tellPool(Event{Kind: EventPoolStopping})
 		p.failWaiters(ErrStopping, fx)
 		for _, s := range p.slots {
 			p.apply(s, event{kind: evStop, gen: s.machine.gen, why: process.KillerAsked}, fx)
@@ -58,8 +59,9 @@ func (p *Pool) Stop(ctx context.Context) error {
 // Shutdown refuses new calls, serves those that run or wait until ctx ends, and then closes the pool as Close does.
 func (p *Pool) Shutdown(ctx context.Context) error {
 	p.change(func(*effects) {
-		if p.phase != phaseClosed {
+		if p.phase != phaseClosed && p.phase != phaseDraining {
 			p.phase = phaseDraining
+			p.tellPool(Event{Kind: EventPoolDraining})
 		}
 		p.notify()
 	})
@@ -99,6 +101,7 @@ func (p *Pool) beginClose(fx *effects) {
 		return
 	}
 	p.phase = phaseClosed
+	p.tellPool(Event{Kind: EventPoolClosing})
 	p.idle.Stop()
 	p.retry.Stop()
 	p.failWaiters(ErrClosed, fx)
@@ -114,13 +117,22 @@ func (p *Pool) beginClose(fx *effects) {
 		}
 		p.apply(s, e, fx)
 	}
+	if len(p.owners) == 0 {
+		p.fallSilent(p.problems())
+	}
 	p.notify()
 }
 
-// closeReport says what had to be forced and what is left.
+// closeReport says what had to be forced and what is left. That is not waited for any longer.
 func (p *Pool) closeReport() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	err := p.problems()
+	p.fallSilent(err)
+	return err
+}
+
+func (p *Pool) problems() error {
 	problems := append([]error(nil), p.forced...)
 	for _, w := range p.owners {
 		problems = append(problems, fmt.Errorf("worker %s (pid %d): %v", w.name(), w.pid, w.stage))

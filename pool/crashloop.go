@@ -32,6 +32,14 @@ func (p *Pool) turnLoop(fx *effects) {
 		return
 	}
 	p.loop = is
+	switch is {
+	case loopOpen:
+		p.tellPool(Event{Kind: EventCrashLoop, Err: p.restarts.last, Delay: p.restarts.waits(p.now())})
+	case loopProbing:
+		p.tellPool(Event{Kind: EventProbing})
+	case loopNone:
+		p.tellPool(Event{Kind: EventRecovered})
+	}
 	fx.add(func() { p.log.Info("crash loop", slog.String("state", is.String())) })
 }
 

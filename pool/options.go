@@ -101,6 +101,9 @@ type Options struct {
 	// be called for several workers at once; none of them holds up the pool, but Close waits for them.
 	ExitHook func(Exit)
 
+	// EventBuffer is how many events a subscriber of Pool.Events may be behind before it misses the oldest. If zero, it is 256.
+	EventBuffer int
+
 	// Log receives what happens to workers, and their standard error. If nil, nothing is logged.
 	Log *slog.Logger
 
@@ -132,6 +135,7 @@ const (
 	defaultCloseGrace   = 2 * time.Second
 	defaultKillGrace    = 5 * time.Second
 	defaultDrainTimeout = 2 * time.Second
+	defaultEventBuffer  = 256
 	defaultRestartMin   = time.Second
 	defaultRestartMax   = time.Minute
 
@@ -172,6 +176,7 @@ func (o *Options) setDefaults() {
 	setIfZero(&o.CloseGrace, defaultCloseGrace)
 	setIfZero(&o.KillGrace, defaultKillGrace)
 	setIfZero(&o.DrainTimeout, defaultDrainTimeout)
+	setIfZero(&o.EventBuffer, defaultEventBuffer)
 	o.Restart.setDefaults()
 	if o.Dialect == nil {
 		o.Dialect = &native{}
@@ -221,6 +226,7 @@ func (o *Options) check() error {
 	wrong(o.MaxCalls < 0, "MaxCalls: %d is negative; use 0 for no limit", o.MaxCalls)
 	wrong(o.MaxAge < 0, "MaxAge: %v is negative; use 0 for no limit", o.MaxAge)
 	wrong(o.MaxRSS < 0, "MaxRSS: %d is negative; use 0 for no limit", o.MaxRSS)
+	wrong(o.EventBuffer < 0, "EventBuffer: %d is negative; use 0 for %d", o.EventBuffer, defaultEventBuffer)
 	wrong(o.Restart.Min < 0, "Restart.Min: %v is negative; use 0 for %v", o.Restart.Min, defaultRestartMin)
 	wrong(o.Restart.Max < 0, "Restart.Max: %v is negative; use 0 for %v", o.Restart.Max, defaultRestartMax)
 	wrong(o.Restart.Max > 0 && o.Restart.Min > o.Restart.Max, "Restart.Min: %v is more than Restart.Max, which is %v; swap them", o.Restart.Min, o.Restart.Max)

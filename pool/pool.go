@@ -39,6 +39,7 @@ type Pool struct {
 	idleSet  bool          // idle is running
 	places   int           // that a worker is expected to have: what the last one had
 	loop     loop          // as it was last told
+	delayed  bool          // a delay has begun
 	wanted   bool          // a caller that may not wait found no worker
 	asleep   bool          // stopped by Stop: Min is not kept until the next call
 	owners   []*worker     // whose goroutines have not ended
@@ -46,6 +47,10 @@ type Pool struct {
 	changed  chan struct{} // closed at the next change that somebody may wait for; nil: nobody does
 	counters Counters
 	ends     map[process.Killer]uint64 // processes that have ended, by what is in their reports
+
+	seq         uint64 // of the last event
+	subscribers []subscriber
+	silent      bool // the last event has been told
 
 	tallies tallies // atomic
 }

@@ -137,6 +137,11 @@ func (p *Pool) trialFailed(w *worker, err error, fx *effects) {
 func (p *Pool) endTrial(err error) {
 	p.reload.over, p.reload.err = true, err
 	p.reload = nil
+	if err == nil {
+		p.tellPool(Event{Kind: EventPoolReloaded})
+	} else {
+		p.tellPool(Event{Kind: EventPoolNotReloaded, Err: err})
+	}
 	p.notify()
 }
 

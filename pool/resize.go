@@ -21,6 +21,7 @@ func (p *Pool) Resize(ctx context.Context, minimum, maximum int) error {
 	p.change(func(fx *effects) {
 		if refused = p.closedTo(); refused == nil {
 			p.min, p.max = minimum, maximum
+			p.tellPool(Event{Kind: EventPoolResized, Min: minimum, Max: maximum})
 			p.fitSlots()
 			p.retireExcess(fx)
 			p.census = p.count()

@@ -49,6 +49,7 @@ func (p *Pool) apply(s *slot, e event, fx *effects) (stray bool) {
 	if after == before {
 		return stray
 	}
+	p.tellState(s.worker, e, after)
 	if after == StateStopped {
 		p.gone(s.worker, e, fx)
 		s.worker = nil
@@ -79,6 +80,9 @@ func (p *Pool) act(a action, s *slot, e event, fx *effects) {
 		w.blame(e.why)
 		p.withdraw(w)
 		w.poke()
+		if e.kind == evRetire {
+			p.tellRetiring(w)
+		}
 	case actLadder:
 		w.end(p.firstRung(s), e.why)
 	case actLadderKill:
@@ -107,9 +111,11 @@ func (p *Pool) act(a action, s *slot, e event, fx *effects) {
 // settle brings the pool in line with what has changed: it is the one place where callers are failed for want of workers and where workers
 // are started.
 func (p *Pool) settle(fx *effects) {
+	p.retryLater(fx)
 	if p.phase == phaseStopping && p.census.stopped == len(p.slots) {
 		p.phase, p.asleep, p.owed = phaseOpen, true, 0
 		p.restarts.proved()
+		p.tellPool(Event{Kind: EventPoolStopped})
 		p.notify()
 	}
 	if p.phase != phaseOpen && p.phase != phaseDraining {

@@ -77,6 +77,7 @@ func (w *worker) beginStart() {
 	p.change(func(fx *effects) {
 		w.pid = w.proc.PID()
 		p.counters.Started++
+		p.tellOf(w, Event{Kind: EventStarted})
 		if p.opts.StartTimeout > 0 {
 			w.deadline = w.launched + p.opts.StartTimeout
 		}

@@ -52,7 +52,10 @@ type worker struct {
 	abort     bool           // its calls are to be failed with ErrClosed
 	deadline  time.Duration  // for the start; 0: none
 	bereaved  bool           // the exit hook is to be run
+	died      bool           // it went away without our wish
 	stage     stage
+
+	retireTold, stopTold bool // as events
 
 	life
 }
@@ -212,12 +215,12 @@ func (p *Pool) rungOf(step process.Step) int {
 // bootFailed takes note of a process that did not become ready.
 func (p *Pool) bootFailed(w *worker, e event, fx *effects) {
 	p.counters.BootFailures++
+	p.tellOf(w, Event{Kind: EventStartFailed, Err: e.err})
 	if w.trial {
 		p.trialFailed(w, e.err, fx)
 		return
 	}
-	p.restarts.bootFailed(p.now(), w.launched, e.err, e.fatal)
-	p.retryLater(fx)
+	p.delayed = p.restarts.bootFailed(p.now(), w.launched, e.err, e.fatal) || p.delayed
 	fx.add(func() {
 		w.log().Warn("worker did not start", slog.Any("err", e.err), slog.String("stderr", tailOf(e.err)))
 	})
@@ -227,17 +230,21 @@ func (p *Pool) bootFailed(w *worker, e event, fx *effects) {
 func (p *Pool) died(w *worker, e event, fx *effects) {
 	p.countDeath(w, e.exit)
 	healthy := w.calls.Load() > 0 || p.now()-w.readied >= provenAfter
-	p.restarts.died(p.now(), w.launched, healthy)
-	p.retryLater(fx)
+	w.died = true
+	p.delayed = p.restarts.died(p.now(), w.launched, healthy) || p.delayed
 	fx.add(func() { w.log().Warn("worker died", slog.Any("err", e.exit), slog.String("stderr", tailOf(e.exit))) })
 }
 
-// retryLater has the plan looked at again when starting is allowed again.
+// retryLater has the plan looked at again when a delay that has begun is over.
 func (p *Pool) retryLater(fx *effects) {
-	if wait := p.restarts.waits(p.now()); wait > 0 {
-		p.retry.Reset(wait)
-		fx.add(func() { p.log.Warn("no worker is started for now", slog.Duration("delay", wait)) })
+	begun, wait := p.delayed, p.restarts.waits(p.now())
+	p.delayed = false
+	if !begun || wait == 0 || p.phase == phaseClosed {
+		return
 	}
+	p.retry.Reset(wait)
+	p.tellPool(Event{Kind: EventBackoff, Delay: wait, Attempt: p.restarts.delays})
+	fx.add(func() { p.log.Warn("no worker is started for now", slog.Duration("delay", wait)) })
 }
 
 // proved takes note of a worker's first answer.
