@@ -137,14 +137,12 @@ func (p *Pool) tellOf(w *worker, e Event) {
 
 // tellState tells what a change of its slot's state means for a worker; locked.
 func (p *Pool) tellState(w *worker, e event, after State) {
-	switch {
-	case after == StateReady:
-		p.tellOf(w, Event{Kind: EventReady})
-	case after == StateStopped:
+	switch after {
+	case StateStopped:
 		if e.kind == evTerminated {
 			p.tellOf(w, Event{Kind: EventExited, Reason: e.exit.Report.Killer, Exit: e.exit, Death: w.died})
 		}
-	case after == StateStopping || after == StateWaitingReady:
+	case StateStopping, StateWaitingReady:
 		if w.pid == 0 || w.stopTold { // what is not there yet cannot be stopped: another change comes when it is
 			return
 		}

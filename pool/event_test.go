@@ -66,6 +66,8 @@ func word(e Event) string {
 	switch {
 	case e.Reason != "":
 		text += "(" + strings.ReplaceAll(string(e.Reason), " ", "_") + ")"
+	case e.Kind == EventPoolResized:
+		text += fmt.Sprintf("(%d-%d)", e.Min, e.Max)
 	case e.Kind == EventBackoff:
 		text += fmt.Sprintf("(%d:%v)", e.Attempt, e.Delay)
 	}
@@ -123,6 +125,17 @@ func TestEvents_Lives(t *testing.T) {
 			require.NoError(t, c.Stop(t.Context()))
 		}, "started pool_stopping stopping(asked) exited(asked) pool_stopped"},
 		{"stop of none", program{}, Options{}, func(t *testing.T, c *crew) { require.NoError(t, c.Stop(t.Context())) }, "pool_stopping pool_stopped"},
+		{"reload", program{}, Options{}, after(0, func(t *testing.T, c *crew) {
+			require.NoError(t, c.Reload(t.Context(), process.Command{}))
+		}), "started ready started ready pool_reloaded retiring(reload) stopping(reload) exited(reload)"},
+		{"resize", program{loads: time.Second}, Options{}, func(t *testing.T, c *crew) {
+			require.NoError(t, c.Resize(t.Context(), 2, 2))
+			require.NoError(t, c.Ready(t.Context()))
+			require.NoError(t, c.Resize(t.Context(), 1, 1))
+			synctest.Wait()
+		}, "pool_resized(2-2) started started ready ready pool_resized(1-1) retiring(resize) stopping(resize) exited(resize)"},
+		{"recycling", program{}, Options{MaxCalls: 1}, after(0, func(*testing.T, *crew) { synctest.Wait() }),
+			"started ready started ready retiring(recycle) stopping(recycle) exited(recycle)"},
 	}
 	for _, life := range lives {
 		t.Run(life.name, func(t *testing.T) {
@@ -134,6 +147,21 @@ func TestEvents_Lives(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A reload that fails says so, and teaches the back-off nothing.
+func TestEvents_FailedReload(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		one := 1
+		c := newCrew(t, Options{}, program{}, program{exits: &one})
+		c.serves()
+		l := c.listen()
+		err := c.Reload(t.Context(), process.Command{})
+		require.ErrorContains(t, err, "exited with code 1")
+		events := l.all()
+		require.ErrorIs(t, err, events[2].Err)
+		l.told(t, "started start_failed pool_not_reloaded exited")
+	})
 }
 
 func TestEvents_Ends(t *testing.T) {
@@ -200,7 +228,7 @@ func TestEvents_Ends(t *testing.T) {
 func TestEvents_Values(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		code := 3
-		c := newCrew(t, Options{Max: 2}, program{handle: func(v *visit) (any, error) {
+		c := newCrew(t, Options{}, program{handle: func(v *visit) (any, error) {
 			fmt.Fprintln(v.Stderr, "out of ink")
 			v.quit(7)
 			<-v.over

@@ -132,6 +132,7 @@ func (p *Pool) launch(s *slot, fx *effects) {
 
 // admit makes a worker part of the crew. Callers that wait get its places.
 func (p *Pool) admit(w *worker, fx *effects) {
+	p.tellOf(w, Event{Kind: EventReady})
 	p.places = w.places
 	p.wanted = false
 	p.ready.grow(w.places)
