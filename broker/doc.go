@@ -56,6 +56,14 @@
 // is not idle; when it is to be replaced, or the broker is shut down, a lease counts as a call in flight, until RetireGrace or the context
 // of Shutdown is over.
 //
+// # Looking at a broker
+//
+// [Broker.Snapshot] is what all pools look like at one moment, with what has been counted. [Broker.Events] tells what happens to workers as it happens:
+//
+//	for e := range b.Events(ctx) {
+//		slog.Info("broker", "event", e) // or e.Kind, e.Pool, e.Reason …; as JSON, too
+//	}
+//
 // # Time and ends
 //
 // The caller's context is obeyed always: while the call waits, while it is being written, while the worker ignores it. Shutdown serves what has

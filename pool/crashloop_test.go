@@ -195,3 +195,22 @@ func TestCrashLoop_IsNoMatterOfAClosedPool(t *testing.T) {
 		c.loopIs(loopNone, 0)
 	})
 }
+
+// TestCrashLoop_AReloadEndsIt: a program that works is not made to wait for the delay of one that does not; another one that does not changes nothing.
+func TestCrashLoop_AReloadEndsIt(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c, cure := sickThen(t, Options{Max: 4, Restart: Restart{Min: time.Hour, Max: time.Hour}})
+		for range 3 {
+			require.Error(t, c.echo(t.Context(), ""))
+			time.Sleep(time.Hour)
+		}
+		require.ErrorContains(t, c.echo(t.Context(), ""), "next attempt in 1h")
+		require.ErrorContains(t, c.Reload(t.Context(), process.Command{}), "exited with code 1")
+		c.loopIs(loopOpen, 0)
+		require.ErrorContains(t, c.echo(t.Context(), ""), "next attempt in 59m59s")
+		cure()
+		require.NoError(t, c.Reload(t.Context(), process.Command{}))
+		c.loopIs(loopNone, 0)
+		c.serves()
+	})
+}

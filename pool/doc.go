@@ -24,14 +24,21 @@
 //
 // A process that does not become ready, or dies without having been of use, is replaced after a delay that doubles from Restart.Min to
 // Restart.Max. One that has answered a call, or was ready for a minute, is replaced at once. When three processes in a row did not become ready
-// and there is no other worker, or when the program does not exist or says itself that it cannot start, callers fail with the reason
-// instead of waiting.
+// and there is no other worker, or when the program does not exist or says itself that it cannot start, the pool is in a crash loop: callers
+// fail with the reason instead of waiting. When the delay is over one process is started, and those who call meanwhile wait for it. If it becomes
+// ready the loop is over, and others are started as they are needed; if not, callers fail again, for twice as long.
 //
 // # Replacing workers
 //
 // A worker that has answered Options.MaxCalls calls, is Options.MaxAge old or has Options.MaxRSS of memory is replaced; [Pool.Reload] replaces all of them by workers of another
 // version. The successor becomes ready first, beside a full crew if need be: see Options.Surge. Then the worker gets no further calls, and is
 // stopped when those that it has are done. [Pool.Resize] changes Options.Min and Max.
+//
+// # Looking at a pool
+//
+// [Pool.Snapshot] is what a pool looks like at one moment, and all that has been counted. [Pool.Events] is what happens to it and its workers, as it
+// happens: starts and failures, ends and their reasons, delays, crash loops. Nobody is waited for: a subscriber that is too slow learns how much it
+// has missed.
 //
 // # Ending
 //

@@ -23,7 +23,7 @@ func leavingAs(leave func(v *visit)) program {
 // TestP24_WantedEndsFeedNoBackOff: whatever we end workers for, whether they retire first or are killed, they are replaced at once.
 func TestP24_WantedEndsFeedNoBackOff(t *testing.T) {
 	reasons := []process.Killer{
-		process.KillerIdle, process.KillerRecycle, process.KillerReload, process.KillerResize, process.KillerMemory, process.KillerCancel,
+		process.KillerIdle, process.KillerRecycle, process.KillerReload, process.KillerResize, process.KillerCancel,
 		process.KillerTimeout, process.KillerAsked,
 	}
 	ways := map[string]event{
@@ -92,6 +92,22 @@ func TestEndsAreCountedApart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A worker that its memory limit ends is no crash, and not what we wished for.
+func TestEndsByTheMemoryLimitAreDeaths(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCrew(t, Options{Min: 1})
+		require.NoError(t, c.Ready(t.Context()))
+		c.proc(0).Blame(process.KillerMemory)
+		c.crash(0)
+		synctest.Wait()
+		s := c.Snapshot()
+		require.EqualValues(t, 1, s.Counters.Deaths)
+		require.Zero(t, s.Counters.Crashes)
+		require.Equal(t, map[string]uint64{"memory": 1}, s.Counters.Ends)
+		require.Equal(t, time.Second, s.BackoffDelay)
+	})
 }
 
 // TestGoodbyesThatWereAskedForAreNone: whoever is told to stop says goodbye, too.

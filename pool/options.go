@@ -101,7 +101,8 @@ type Options struct {
 	// be called for several workers at once; none of them holds up the pool, but Close waits for them.
 	ExitHook func(Exit)
 
-	// EventBuffer is how many events a subscriber of Pool.Events may be behind before it misses the oldest. If zero, it is 256.
+	// EventBuffer is how many events a subscriber of Pool.Events may be behind before it misses the oldest. If zero, it is 256. An
+	// event that tells of a process's end may hold the 64 KiB of its standard error.
 	EventBuffer int
 
 	// Log receives what happens to workers, and their standard error. If nil, nothing is logged.
