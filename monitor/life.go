@@ -81,6 +81,7 @@ func (l *life) finish() {
 func (l *life) keepRunning() {
 	for l.mayStart() {
 		do, delay := l.streak.after(l.once())
+		l.update(func(s *Status) { s.Attempts = l.streak.attempts })
 		switch {
 		case do == finish && l.retire(StateStopped):
 			l.emit(Stopped{})
@@ -117,7 +118,6 @@ func (l *life) retire(s State) bool {
 		return false
 	}
 	l.p.living = false
-	l.p.status.Attempts = l.streak.attempts
 	l.p.enter(s)
 	return true
 }
@@ -135,7 +135,7 @@ func (l *life) gaveUp() GaveUp {
 
 // pause waits for the delay to be over, or for an order that makes it pointless.
 func (l *life) pause(delay time.Duration) {
-	l.update(func(s *Status) { s.Delay, s.Attempts = delay, l.streak.attempts })
+	l.update(func(s *Status) { s.Delay = delay })
 	l.enter(StateBackingOff)
 	l.emit(BackingOff{Delay: delay, Attempt: l.streak.attempts})
 	timer := time.NewTimer(delay)

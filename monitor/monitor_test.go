@@ -96,6 +96,7 @@ func TestL4_3_LongEnoughResets(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(t, []time.Duration{second, 2 * second, second - 1 + 4*second, second, second, second + 1, second}, gaps(times[Started](r, "web")))
 		require.Equal(t, StateRunning, r.state("web"))
+		require.Equal(t, 1, r.status("web").Attempts, "the one since the last long life")
 	})
 }
 
@@ -170,7 +171,7 @@ func TestL4_5_RestartEndsAndBringsBack(t *testing.T) {
 		require.Equal(t, StateStopping, r.state("ignores"))
 		time.Sleep(5*second - 1)
 		require.Len(t, times[Started](r, "ignores"), 1, "not a tick before")
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		require.Equal(t, []time.Duration{0, 5*second + second/2}, times[Started](r, "ignores"))
 
 		report := r.status("ignores").LastReport

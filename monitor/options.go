@@ -38,7 +38,8 @@ type Options struct {
 	OnEvent func(Event)
 
 	// Log receives all events but lines, with the keys program, gen and pid: failed starts at level Warn, giving up at Error, the rest at Info.
-	// It also receives the lines that programs write to standard error, as process.Options says. If nil, nothing is logged.
+	// It also receives the lines that programs write to standard error, as process.Options says. If nil, nothing is logged. Its
+	// handler must not block for long: programs wait for it.
 	Log *slog.Logger
 
 	// Start starts a program. If nil, it is process.StartManaged. Tests put in-memory programs here, with process.ManageFunc.
