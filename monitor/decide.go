@@ -8,6 +8,7 @@ import (
 
 // death is how one start of a program came out, as far as it matters for the next.
 type death struct {
+	at      time.Time // the wait counts from here
 	lived   time.Duration
 	failed  bool // it could not be started
 	unready bool // it was to become ready, and has not

@@ -45,7 +45,7 @@ type Exited struct {
 	Report process.Report
 }
 
-// BackingOff says that the program died too early, and is not started again before Delay is over.
+// BackingOff says that the program died too early, and is not started again before Delay is over. That counts from its death.
 type BackingOff struct {
 	Delay   time.Duration
 	Attempt int // how often in a row it has died too early or failed to start

@@ -16,6 +16,7 @@ type incarnation struct {
 	started    time.Time
 	proc       *process.Managed
 	begun      chan struct{} // closed when the start has been told: lines come after it
+	died       time.Time
 	exited     chan struct{} // closed when the process is known to be dead: nobody waits any longer for a line to be told
 
 	ready     chan struct{} // has something in it when the program has shown that it is ready
@@ -50,7 +51,7 @@ func (l *life) once() death {
 	l.update(func(s *Status) { s.LastError = err })
 	if err != nil {
 		l.emit(StartFailed{Err: err})
-		return death{failed: true}
+		return death{at: time.Now(), failed: true}
 	}
 	i.proc = proc
 	return i.run(seen)
@@ -128,12 +129,10 @@ func (i *incarnation) follow() {
 		select {
 		case <-exited:
 			exited = nil
-			close(i.exited)
-			i.stopProbe()
+			i.die()
 		case <-i.proc.Ended():
 			if exited != nil {
-				close(i.exited)
-				i.stopProbe()
+				i.die()
 			}
 			return
 		case <-i.l.p.wake:
@@ -146,6 +145,13 @@ func (i *incarnation) follow() {
 			i.do(process.Kill)
 		}
 	}
+}
+
+// die takes note of the death. What the process has left behind may still be looked after, for as long as DrainTimeout.
+func (i *incarnation) die() {
+	i.died = time.Now()
+	close(i.exited)
+	i.stopProbe()
 }
 
 // obey ends the process if it is not wanted.
@@ -209,5 +215,5 @@ func (i *incarnation) end() death {
 	i.l.emit(Exited{Report: r})
 	i.l.pid = 0
 	i.l.update(func(s *Status) { s.PID, s.LastReport = 0, r })
-	return death{lived: r.Uptime, unready: !i.isReady, success: r.Success(), asked: i.asked}
+	return death{at: i.died, lived: r.Uptime, unready: !i.isReady, success: r.Success(), asked: i.asked}
 }

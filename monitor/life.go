@@ -80,7 +80,8 @@ func (l *life) finish() {
 
 func (l *life) keepRunning() {
 	for l.mayStart() {
-		do, delay := l.streak.after(l.once())
+		d := l.once()
+		do, delay := l.streak.after(d)
 		l.update(func(s *Status) { s.Attempts = l.streak.attempts })
 		switch {
 		case do == finish && l.retire(StateStopped):
@@ -90,7 +91,7 @@ func (l *life) keepRunning() {
 			l.emit(l.gaveUp())
 			return
 		case do == wait:
-			l.pause(delay)
+			l.pause(delay, d.at)
 		}
 	}
 	l.emit(Stopped{})
@@ -133,12 +134,12 @@ func (l *life) gaveUp() GaveUp {
 	return w
 }
 
-// pause waits for the delay to be over, or for an order that makes it pointless.
-func (l *life) pause(delay time.Duration) {
+// pause waits for the delay since the death to be over, or for an order that makes it pointless.
+func (l *life) pause(delay time.Duration, since time.Time) {
 	l.update(func(s *Status) { s.Delay = delay })
 	l.enter(StateBackingOff)
 	l.emit(BackingOff{Delay: delay, Attempt: l.streak.attempts})
-	timer := time.NewTimer(delay)
+	timer := time.NewTimer(delay - time.Since(since))
 	defer timer.Stop()
 	for wanted, restart := l.orders(); wanted && !restart; wanted, restart = l.orders() {
 		select {

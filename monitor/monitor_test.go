@@ -80,6 +80,28 @@ func TestL4_3_InstantDeathsBetweenTwoAndTen(t *testing.T) {
 	})
 }
 
+// TestL4_3_TheDelayCountsFromTheDeath: looking after what a dead program leaves behind, here output that is slow to be taken, is part of it.
+func TestL4_3_TheDelayCountsFromTheDeath(t *testing.T) {
+	program := func(_ process.Command, m *process.Memory) int {
+		_, _ = m.Stdout.Write([]byte("bye"))
+		return 1
+	}
+	inBubble(t, Options{}, map[string]script{"web": program}, func(t *testing.T, r *rig) {
+		start := r.opts.Start
+		r.opts.Start = func(c process.Command, o process.ManagedOptions) (*process.Managed, error) {
+			stdout := o.Stdout
+			o.Stdout = func(data []byte) {
+				time.Sleep(second * 3 / 2)
+				stdout(data)
+			}
+			return start(c, o)
+		}
+		r.Start()
+		time.Sleep(10 * second)
+		require.Equal(t, []time.Duration{second * 3 / 2, 2 * second, 4 * second}, gaps(times[Started](r, "web")), "but nothing starts before the end")
+	})
+}
+
 // TestL4_3_LongEnoughResets: after a life of exactly the threshold the restart is immediate, and the delays begin anew.
 func TestL4_3_LongEnoughResets(t *testing.T) {
 	lives := []time.Duration{0, 0, second - 1, second, 0, second + 1, 0}
