@@ -87,7 +87,8 @@ type inputWriter struct {
 
 func (w inputWriter) Write(p []byte) (int, error) { return w.input.write(w.ctx, p) }
 
-// WriteTo writes to the process's descriptor fd. That is Write for 0, and a *DescriptorError for all others.
+// WriteTo writes to the process's descriptor fd. That is Write for 0, and a *DescriptorError for all others. Of a pipe among the ExtraFiles of
+// its Command the caller has the other end.
 func (m *Managed) WriteTo(ctx context.Context, fd int, p []byte) (int, error) {
 	if fd != 0 {
 		return 0, &DescriptorError{FD: fd}

@@ -83,8 +83,8 @@ type started struct {
 // standard error is read by the Process. On Linux the child receives TERM when this program dies. Signals that this program ignores are
 // back to their default in the child.
 //
-// Start returns when the program has been loaded and has its limits, and blocks for that long. Its error is a *StartError. Real processes are supported on
-// Linux; elsewhere the error is errors.ErrUnsupported.
+// Start returns when the program has been loaded and has its limits, and blocks for that long. Its error is a *StartError. Real processes are
+// supported on Linux; elsewhere the error is errors.ErrUnsupported.
 func Start(c Command, o Options) (*Process, error) {
 	s, err := start(c, o)
 	if err != nil {
@@ -239,11 +239,12 @@ func (p *Process) live() {
 
 	// Whoever it finds may be the one who holds the pipes.
 	strays := p.child.aftermath()
-	held := p.drain()
+	p.drain()
 	found := strays()
 	if err := p.child.release(); err != nil {
 		p.log.Warn("left behind", slog.Any("err", err))
 	}
+	held := p.settle()
 
 	p.mu.Lock()
 	p.report.Held = held
