@@ -152,7 +152,7 @@ func (g *cgroup) kill() {
 // oomKills is how many processes of the group were killed for lack of memory.
 func (g *cgroup) oomKills() (n uint64) {
 	if g != nil {
-		n, _ = counted(filepath.Join(g.dir, "memory.events"), "oom_kill")
+		n, _ = oomKillsIn(filepath.Join(g.dir, "memory.events"))
 	}
 	return n
 }
@@ -168,7 +168,10 @@ func (g *cgroup) remove() error {
 	const first = time.Millisecond
 	for pause, waited := first, time.Duration(0); ; pause *= 2 {
 		err := unix.Rmdir(g.dir)
-		if err != unix.EBUSY || waited >= cgroupGrace {
+		switch {
+		case err == nil, err == unix.ENOENT: // the system's manager was faster
+			return nil
+		case err != unix.EBUSY, waited >= cgroupGrace:
 			return err
 		}
 		g.kill() // who was forked in the moment of the last
@@ -188,14 +191,3 @@ func readFile(path string) string {
 }
 
 func hasWord(path, word string) bool { return slices.Contains(strings.Fields(readFile(path)), word) }
-
-// counted returns the number behind a name, from one of the kernel's files that have one such pair a line.
-func counted(path, name string) (uint64, bool) {
-	for line := range strings.Lines(readFile(path)) {
-		if text, ok := strings.CutPrefix(line, name+" "); ok {
-			n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
-			return n, err == nil
-		}
-	}
-	return 0, false
-}

@@ -1,6 +1,8 @@
 package process
 
 import (
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -21,9 +23,9 @@ var systemOOM = &oomWatch{read: oomKills}
 // whole machine (Linux 4.13).
 func oomKills() (uint64, bool) {
 	if file := ownEvents(); file != "" {
-		return counted(file, "oom_kill")
+		return oomKillsIn(file)
 	}
-	return counted("/proc/vmstat", "oom_kill")
+	return oomKillsIn("/proc/vmstat")
 }
 
 // ownEvents is the file with the events of this program's own control group, or empty.
@@ -33,11 +35,22 @@ var ownEvents = sync.OnceValue(func() string {
 		return ""
 	}
 	file := mount + "/" + own + "/memory.events"
-	if _, ok := counted(file, "oom_kill"); !ok {
+	if _, ok := oomKillsIn(file); !ok {
 		return ""
 	}
 	return file
 })
+
+// oomKillsIn reads one of the kernel's files that have a name and a number a line.
+func oomKillsIn(path string) (uint64, bool) {
+	for line := range strings.Lines(readFile(path)) {
+		if text, ok := strings.CutPrefix(line, "oom_kill "); ok {
+			n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
 
 const (
 	// oomPause is how long a reading is good enough as the one before the next death.
