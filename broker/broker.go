@@ -119,7 +119,7 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 }
 
 // Close fails the calls that wait and run with [ErrClosed], stops all workers and waits until they are gone, at most for StopGrace + CloseGrace +
-// KillGrace + DrainTimeout. The error says what had to be forced. Further calls of Close and Shutdown wait for the same end.
+// KillGrace + DrainTimeout (2 s, if that is less). The error says what had to be forced. Further calls of Close and Shutdown wait for the same end.
 func (b *Broker) Close() error {
 	return b.each((*pool.Pool).Close)
 }

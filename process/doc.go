@@ -5,13 +5,14 @@
 //   - Standard error is always read, so it can never fill up and block the program. Its lines go to the log, the last 64 KiB are kept for error messages.
 //   - The death is noticed without anybody waiting for it, and without a thread for each child. What is left of the process group is killed, then
 //     the child is reaped: there are no zombies.
+//   - What the child has started and what has left its group, as daemons do, is looked for then, killed and named in the [Report].
 //   - A signal is sent to the group, and only as long as the child has not been reaped. It cannot hit a stranger that got the same pid.
 //
 // # Two endings
 //
-// A process has [Process.Exited] when it is dead and reaped. It has [Process.Ended] when its standard error has also been read to the end. The
-// two differ when a grandchild that has left the group still holds the pipe; Options.DrainTimeout bounds the wait for it. The last output of
-// a dead process may still wait in the Stream, so read until nothing is left there, and do not count on an end of file.
+// A process has [Process.Exited] when it is dead and reaped. It has [Process.Ended] when its standard error has also been read to the end, and the
+// search for what it has left behind is over. The two differ by some milliseconds; by more when somebody who was not found still holds the
+// pipe, or many processes die at once. Options.DrainTimeout bounds the reading, 2 s bound the search. The last output of a dead process may still wait in the Stream, so read until nothing is left there, and do not count on an end of file.
 //
 // The [Report] tells how it ended: with a code or by a signal, and whether that was our doing. Who ends a process says why with
 // [Process.Blame], so that "stopped by us (idle)" and a crash can be told apart.
@@ -54,7 +55,27 @@
 //
 // # When this program dies
 //
-// The child's standard input ends, and it receives TERM. A program that heeds either is gone. One that ignores both stays.
+// The child's standard input ends, and it receives TERM. A program that heeds either is gone. One that ignores both stays, unless Options.Guard is
+// set: then a guardian, one small shell for all such children, kills their process groups as soon as this program is dead, also by KILL. The
+// guardian knows a group from the moment after its leader was forked until the moment before it is reaped. A guarded program has no time left
+// to clean up. Daemons are not in the group, and the guardian does not know them.
+//
+// # What is left behind
+//
+// A process that leaves its group cannot be found by it. But all that a child starts inherits a mark in its environment, the variable STDCREW_CHILD,
+// and who carries the mark of a process that has exited is killed, through a descriptor that stands for that process and no other. One
+// look through /proc serves all processes that have exited meanwhile, and takes about 15 ms of a processor where there are 1,000 processes; the next look
+// begins no sooner than ten times as long after it, or half a second. Not found are: who was started with an environment of its own, who
+// removed the variable or wrote over its place in memory, who has become another user (unless this program is root), and who runs where this program
+// has no /proc. Daemons on purpose are started in one of these ways, or Options.SpareStrays is set for the child.
+//
+// A host that was itself started by this package hands on the marks it carries, so what it leaves when it dies is found by whoever started it.
+//
+// # Orphans
+//
+// A process whose parent is dead is reaped by init, or by this program if it is the init of a container or has called [Subreaper]. Then the package
+// reaps those that were in the groups of its children and those that it found by their mark, each by its number, and no others: what the
+// program has started by other means keeps its exit. Orphans of other origin are for the program to reap.
 //
 // # Without children
 //

@@ -175,7 +175,7 @@ func guarded(t *testing.T, table *guardTable, script string) *Process {
 func (t *guardTable) resting() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.count > 0 || !t.keeping
+	return t.count != 0 || !t.keeping
 }
 
 // present returns the guardian's pid, or 0.
@@ -308,6 +308,12 @@ func TestGuardedProcessesComeAndGo(t *testing.T) {
 	_, err := Start(Command{Path: "/none"}, Options{Guard: true})
 	require.Error(t, err)
 	require.True(t, eventually(guards.resting), "a failed start holds no place")
+	_, err = Start(Command{Path: "true", Limits: Limits{Rlimits: map[string]Rlimit{"99": {}}}}, Options{Guard: true})
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+	require.True(t, eventually(guards.resting), "nor does one that failed late")
+	guards.mu.Lock()
+	defer guards.mu.Unlock()
+	require.Zero(t, guards.count)
 }
 
 // A thousand groups cost the guardian next to nothing, and stale numbers of groups no more.

@@ -38,6 +38,7 @@ type guardPlace struct {
 	table *guardTable
 	slot  int  // -1 before add
 	alone bool // there was no guardian when the place was reserved
+	left  bool
 }
 
 // reserve returns a place for a process that is about to be started. It blocks while a guardian is being started.
@@ -83,7 +84,7 @@ func (g *guardPlace) add(pid int) {
 	t.set(g.slot, pid)
 }
 
-// leave gives the place back. The leader has not been reaped yet.
+// leave gives the place back. The leader has not been reaped yet. A second time it does nothing.
 func (g *guardPlace) leave() {
 	if g == nil {
 		return
@@ -91,6 +92,10 @@ func (g *guardPlace) leave() {
 	t := g.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if g.left {
+		return
+	}
+	g.left = true
 	if g.slot >= 0 {
 		t.free = append(t.free, g.slot)
 		t.set(g.slot, 0)

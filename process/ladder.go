@@ -80,10 +80,10 @@ func grace(d, ifZero time.Duration) time.Duration {
 // Stop ends the process by climbing the ladder, and returns its report once it has ended. A nil ladder is Ladder(0, 0, 0). The Ask rung
 // calls ask on a goroutine of its own; without ask it is skipped. ask must return when the process has exited and its Stream is closed.
 //
-// Stop returns after the sum of the graces, 2 s for the kernel to end what was killed, and DrainTimeout at the latest, or with the last
-// function of a Managed. If even KILL did not end the process, which takes a kernel that cannot let go of it, the report is zero. When ctx ends,
-// Stop returns what is known by then and the climb goes on. Only the first of several calls climbs; the others wait with it. After the process
-// has ended, Stop returns its report at once. Stop gives KillerAsked as the reason unless Blame has given one.
+// Stop returns after the sum of the graces, 2 s for the kernel to end what was killed, and DrainTimeout (2 s, if that is less) at the latest,
+// or with the last function of a Managed. If even KILL did not end the process, which takes a kernel that cannot let go of it, the report is
+// zero. When ctx ends, Stop returns what is known by then and the climb goes on. Only the first of several calls climbs; the others wait with
+// it. After the process has ended, Stop returns its report at once. Stop gives KillerAsked as the reason unless Blame has given one.
 func (p *Process) Stop(ctx context.Context, ladder []Rung, ask func()) Report {
 	if ladder == nil {
 		ladder = Ladder(0, 0, 0)

@@ -147,6 +147,7 @@ func abandon(pid, pidfd int, group *cgroup, care care) {
 	_ = child.signal(KILL)
 	child.wait()
 	child.reap()
+	child.aftermath()()
 	_ = child.release()
 }
 
