@@ -38,6 +38,13 @@
 //
 // [Monitor.Snapshot] says what all programs look like now.
 //
+// # One program to its end
+//
+// [Watch] is for programs that have something to do and then exit, such as a backup: it runs one, hands each line of its output to a function, one
+// at a time, and returns how it went. The first failure is the result, whether the program's exit, an error of that function, or silence for
+// too long; the program is then asked to end, and killed if it does not. [StartWatch] returns a [Watcher] in its place, to end the program on
+// request and to add notifications of one's own.
+//
 // # In tests
 //
 // Options.Start can start in-memory programs, with process.ManageFunc. A monitor of those works in a testing/synctest bubble, where an hour of

@@ -43,18 +43,17 @@ func Watch(ctx context.Context, c process.Command, o WatchOptions) (Result, erro
 // StartWatch starts a program and watches it like Watch, without waiting for its end. ctx governs the whole watch. The error says what is wrong
 // with the options, that ctx has ended, or why the program could not be started.
 func StartWatch(ctx context.Context, c process.Command, o WatchOptions) (*Watcher, error) {
-	w := &Watcher{name: c.Path, ctx: ctx, started: make(chan struct{}), done: make(chan struct{})}
-	if c.Self != "" {
-		w.name = c.Self
-	}
-	o, err := o.resolve()
-	if err == nil && ctx.Err() != nil {
-		err = fmt.Errorf("not started: %w", context.Cause(ctx))
-	}
-	if err == nil {
-		err = w.start(c, o)
-	}
+	o, err := o.resolve(c)
 	if err != nil {
+		return nil, err
+	}
+	w := &Watcher{name: nameOf(c), ctx: ctx, o: o, started: make(chan struct{}), done: make(chan struct{})}
+	w.changed.L = &w.mu
+	w.docket.maxLines, w.docket.all = o.MaxQueue, o.AllLines
+	if ctx.Err() != nil {
+		return nil, w.failure(fmt.Errorf("not started: %w", context.Cause(ctx)))
+	}
+	if err := w.start(c); err != nil {
 		return nil, w.failure(err)
 	}
 	return w, nil
@@ -63,10 +62,8 @@ func StartWatch(ctx context.Context, c process.Command, o WatchOptions) (*Watche
 // failure returns err as an error of this watch.
 func (w *Watcher) failure(err error) error { return fmt.Errorf("watch %q: %w", w.name, err) }
 
-func (w *Watcher) start(c process.Command, o WatchOptions) error {
-	w.o = o
-	w.changed.L = &w.mu
-	w.docket.maxLines, w.docket.all = o.MaxQueue, o.AllLines
+func (w *Watcher) start(c process.Command) error {
+	o := &w.o
 	stdout := &process.Lines{Max: o.MaxLine, Emit: func(text string) { w.offer(Line{Stream: Stdout, Text: text}) }}
 	stderr := &process.Lines{Max: o.MaxLine, Emit: func(text string) { w.offer(Line{Stream: Stderr, Text: text}) }}
 	managed := process.ManagedOptions{Options: o.Options, Stdout: w.reading(w.collect, stdout)}

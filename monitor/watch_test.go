@@ -55,7 +55,7 @@ func keepLines() (func(context.Context, *Watcher, Line) error, *[]Line) {
 func TestL1_14_LinesAreCutAndTheLastOneCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler, lines := keepLines()
-		w := watchFunc(t, WatchOptions{Line: handler, MaxLine: 5}, says("short\nmuch too long\n\n\xffx\r\nlast", nil))
+		w := watchFunc(t, WatchOptions{Line: handler, MaxLine: 5}, prints("short\nmuch too long\n\n\xffx\r\nlast", nil))
 		_, err := w.Wait()
 		require.NoError(t, err)
 		require.Equal(t, []Line{{Stdout, "short"}, {Stdout, "much  … (cut)"}, {Stdout, ""}, {Stdout, "\uFFFDx"}, {Stdout, "last"}}, *lines)
@@ -66,7 +66,7 @@ func TestL1_14_AnyLengthHurtsNobody(t *testing.T) {
 	handler, lines := keepLines()
 	o := WatchOptions{Line: handler, MaxOutput: 10}
 	o.Start = func(_ process.Command, mo process.ManagedOptions) (*process.Managed, error) {
-		return process.ManageFunc(says(strings.Repeat("x", 1<<20)+"\nend\n", nil), mo), nil
+		return process.ManageFunc(prints(strings.Repeat("x", 1<<20)+"\nend\n", nil), mo), nil
 	}
 	r, err := Watch(t.Context(), process.Command{Path: "f"}, o)
 	require.NoError(t, err)

@@ -40,8 +40,8 @@ func obedient(m *process.Memory) int {
 	return 0
 }
 
-// says writes text and then goes on as f; with a nil f it exits with code 0.
-func says(text string, f process.Func) process.Func {
+// prints writes text and then goes on as f; with a nil f it exits with code 0.
+func prints(text string, f process.Func) process.Func {
 	return func(m *process.Memory) int {
 		fmt.Fprint(m.Stdout, text)
 		if f == nil {
@@ -121,7 +121,7 @@ func TestL1_1_WatchDoesNotKillBeforeTheGraceIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watchFunc(t, WatchOptions{}, deaf)
 		require.NoError(t, w.Terminate())
-		time.Sleep(defaultWatchGrace - time.Nanosecond)
+		time.Sleep(defaultKillTime - time.Nanosecond)
 		synctest.Wait()
 		require.False(t, closed(w.p.Exited()))
 		time.Sleep(time.Nanosecond)
@@ -132,7 +132,7 @@ func TestL1_1_WatchDoesNotKillBeforeTheGraceIsOver(t *testing.T) {
 
 func TestL1_2_WatchedProcessHasExitedBeforeTheSignal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchFunc(t, WatchOptions{Line: waits(time.Minute/2, nil)}, says("a\n", nil))
+		w := watchFunc(t, WatchOptions{Line: waits(time.Minute/2, nil)}, prints("a\n", nil))
 		require.True(t, closed(w.p.Ended()))
 		require.NoError(t, w.Terminate())
 		require.NoError(t, w.end(process.KillerAsked), "the exit was not known yet")
@@ -195,7 +195,7 @@ func TestL1_3_NoTimerAfterTheExit(t *testing.T) {
 func TestL1_4_DoneComesAfterTheEndAndTheNotifications(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		w := watchFunc(t, WatchOptions{Line: waits(10*time.Second, nil)}, says("a\nb\n", after(5*time.Second, 0)))
+		w := watchFunc(t, WatchOptions{Line: waits(10*time.Second, nil)}, prints("a\nb\n", after(5*time.Second, 0)))
 		<-w.p.Ended()
 		synctest.Wait()
 		require.False(t, closed(w.Done()))
@@ -207,7 +207,7 @@ func TestL1_4_DoneComesAfterTheEndAndTheNotifications(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		w := watchFunc(t, WatchOptions{Line: waits(time.Second, nil)}, says("a\nb\n", after(5*time.Second, 0)))
+		w := watchFunc(t, WatchOptions{Line: waits(time.Second, nil)}, prints("a\nb\n", after(5*time.Second, 0)))
 		w.Wait()
 		require.Equal(t, 5*time.Second, time.Since(begun))
 		require.True(t, closed(w.p.Ended()))
@@ -245,19 +245,19 @@ func TestL1_6_FirstFailureWins(t *testing.T) {
 	}{
 		{
 			name:    "an error, then death by our signal",
-			program: says("a\n", func(m *process.Memory) int { <-m.Killed; return 0 }),
+			program: prints("a\n", func(m *process.Memory) int { <-m.Killed; return 0 }),
 			o:       WatchOptions{Line: waits(time.Second, first)},
 			want:    first, signal: process.INT,
 		},
 		{
 			name:    "an error, then a clean exit",
-			program: says("a\n", obedient),
+			program: prints("a\n", obedient),
 			o:       WatchOptions{Line: waits(time.Second, first)},
 			want:    first,
 		},
 		{
 			name: "two errors",
-			program: says("a\n", func(m *process.Memory) int {
+			program: prints("a\n", func(m *process.Memory) int {
 				<-m.Signals()
 				select {
 				case <-m.Signals():
@@ -271,13 +271,13 @@ func TestL1_6_FirstFailureWins(t *testing.T) {
 		},
 		{
 			name:    "an unclean exit, then the running notification fails",
-			program: says("a\n", after(time.Second/2, 3)),
+			program: prints("a\n", after(time.Second/2, 3)),
 			o:       WatchOptions{Line: waits(time.Second, second)},
 			log:     "second",
 		},
 		{
 			name:    "a clean exit, then the running notification fails",
-			program: says("a\n", after(time.Second/2, 0)),
+			program: prints("a\n", after(time.Second/2, 0)),
 			o:       WatchOptions{Line: waits(time.Second, second)},
 			want:    second,
 		},
@@ -311,7 +311,7 @@ func TestL1_6_AnExitThatHasHappenedIsFirst(t *testing.T) {
 		_, err := watchFunc(t, WatchOptions{Line: func(_ context.Context, w *Watcher, _ Line) error {
 			<-w.p.Exited()
 			return errors.New("late")
-		}}, says("a\n", after(time.Second, 3))).Wait()
+		}}, prints("a\n", after(time.Second, 3))).Wait()
 		var exit *ExitError
 		require.ErrorAs(t, err, &exit)
 	})
@@ -326,7 +326,7 @@ func TestL1_7_NotificationsAreSerial(t *testing.T) {
 			require.NoError(t, w.Notify(func(context.Context) error { n.add("from inside " + l.Text); return nil }))
 			n.add("end " + l.Text)
 			return nil
-		}}, says("a\nb\n", after(5*time.Second, 0)))
+		}}, prints("a\nb\n", after(5*time.Second, 0)))
 		_, err := w.Wait()
 		require.NoError(t, err)
 		require.Equal(t, []string{
@@ -342,7 +342,7 @@ func TestL1_8_AFailingNotificationIsFatal(t *testing.T) {
 			n.add(l.Text)
 			time.Sleep(time.Second)
 			return bad
-		}}, says("a\nb\nc\n", deaf))
+		}}, prints("a\nb\nc\n", deaf))
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.ErrorIs(t, w.Notify(func(context.Context) error { return nil }), bad)
@@ -369,7 +369,7 @@ func TestL1_8_AfterTheExit(t *testing.T) {
 				n.add(l.Text)
 				time.Sleep(time.Second)
 				return nil
-			}}, says("a\nb\nc\nd", after(time.Second/2, c.code)))
+			}}, prints("a\nb\nc\nd", after(time.Second/2, c.code)))
 			_, err := w.Wait()
 			require.Equal(t, c.code == 0, err == nil)
 			require.Equal(t, c.want, n.lines)
@@ -383,7 +383,7 @@ func TestL1_8_AfterTheExit(t *testing.T) {
 func TestL1_8_LastWordsOfAFailingProgram(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		handler, lines := keepLines()
-		_, err := watchFunc(t, WatchOptions{Line: handler}, says("disk full\n", after(0, 1))).Wait()
+		_, err := watchFunc(t, WatchOptions{Line: handler}, prints("disk full\n", after(0, 1))).Wait()
 		require.Error(t, err)
 		require.Equal(t, []Line{{Stdout, "disk full"}}, *lines)
 	})
@@ -454,7 +454,7 @@ func TestL1_13_ContextEnds(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		o := WatchOptions{Line: waits(time.Second, nil)}
 		o.Start = func(_ process.Command, mo process.ManagedOptions) (*process.Managed, error) {
-			return process.ManageFunc(says("a\nb\nc\n", nil), mo), nil
+			return process.ManageFunc(prints("a\nb\nc\n", nil), mo), nil
 		}
 		time.AfterFunc(time.Second/2, cancel)
 		begun := time.Now()
@@ -470,7 +470,7 @@ func TestHandlerThatEndsItsGoroutine(t *testing.T) {
 		w := watchFunc(t, WatchOptions{Line: func(context.Context, *Watcher, Line) error {
 			runtime.Goexit()
 			return nil
-		}}, says("a\n", obedient))
+		}}, prints("a\n", obedient))
 		_, err := w.Wait()
 		require.EqualError(t, err, `watch "f": notification: it ended its goroutine`)
 	})

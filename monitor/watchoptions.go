@@ -1,11 +1,12 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"github.com/stdcrew/stdcrew/process"
@@ -68,48 +69,33 @@ type WatchOptions struct {
 const (
 	defaultMaxQueue            = 256
 	defaultNotificationTimeout = time.Minute
-	defaultWatchGrace          = 5 * time.Second
 )
 
-// resolve returns the options with defaults filled in, or all that is wrong.
-func (o WatchOptions) resolve() (WatchOptions, error) {
-	if err := o.check(); err != nil {
-		return o, err
-	}
-	if o.MaxQueue == 0 {
-		o.MaxQueue = defaultMaxQueue
-	}
-	if o.NotificationTimeout == 0 {
-		o.NotificationTimeout = defaultNotificationTimeout
-	}
-	if o.Signal == 0 {
-		o.Signal = process.INT
-	}
-	if o.Grace == 0 {
-		o.Grace = defaultWatchGrace
-	}
+// resolve returns the options with defaults filled in, or all that is wrong with them and the command.
+func (o WatchOptions) resolve(c process.Command) (WatchOptions, error) {
+	check := checker{of: "watch " + strconv.Quote(nameOf(c))}
+	check.wrong(c.Path == "" && c.Self == "", "Command: Path is empty; set it to the program")
+	check.wrong(c.Path != "" && c.Self != "", "Command: Path %q and Self %q exclude each other; remove one", c.Path, c.Self)
+	check.wrong(o.MaxLine < 0, "MaxLine: %d is negative; use 0 for 8 KiB", o.MaxLine)
+	check.wrong(o.MaxQueue < 0, "MaxQueue: %d is negative; use 0 for %d", o.MaxQueue, defaultMaxQueue)
+	check.wrong(o.NotificationTimeout < 0, "NotificationTimeout: %v is negative; use 0 for %v", o.NotificationTimeout, defaultNotificationTimeout)
+	check.wrong(o.Inactivity < 0, "Inactivity: %v is negative; use 0 for no limit", o.Inactivity)
+	check.wrong(o.Active != nil && o.Inactivity == 0, "Active: has no effect without Inactivity; set that too")
+	check.wrong(o.Signal < 0, "Signal: %d is negative; use 0 for INT", int(o.Signal))
+	check.wrong(o.MaxOutput < 0, "MaxOutput: %d is negative; use 0 to collect nothing", o.MaxOutput)
+
+	o.MaxQueue = cmp.Or(o.MaxQueue, defaultMaxQueue)
+	o.NotificationTimeout = cmp.Or(o.NotificationTimeout, defaultNotificationTimeout)
+	o.Signal = cmp.Or(o.Signal, process.INT)
+	o.Grace = cmp.Or(o.Grace, defaultKillTime)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Start == nil {
 		o.Start = process.StartManaged
 	}
-	return o, nil
+	return o, errors.Join(check.problems...)
 }
 
-func (o *WatchOptions) check() error {
-	var problems []error
-	wrong := func(is bool, format string, args ...any) {
-		if is {
-			problems = append(problems, fmt.Errorf(format, args...))
-		}
-	}
-	wrong(o.MaxLine < 0, "MaxLine: %d is negative; use 0 for 8 KiB", o.MaxLine)
-	wrong(o.MaxQueue < 0, "MaxQueue: %d is negative; use 0 for %d", o.MaxQueue, defaultMaxQueue)
-	wrong(o.NotificationTimeout < 0, "NotificationTimeout: %v is negative; use 0 for %v", o.NotificationTimeout, defaultNotificationTimeout)
-	wrong(o.Inactivity < 0, "Inactivity: %v is negative; use 0 for no limit", o.Inactivity)
-	wrong(o.Signal < 0, "Signal: %d is negative; use 0 for INT", int(o.Signal))
-	wrong(o.MaxOutput < 0, "MaxOutput: %d is negative; use 0 to collect nothing", o.MaxOutput)
-	wrong(o.Active != nil && o.Inactivity == 0, "Active: has no effect without Inactivity; set that too")
-	return errors.Join(problems...)
-}
+// nameOf is how errors call the program.
+func nameOf(c process.Command) string { return cmp.Or(c.Self, c.Path) }

@@ -21,9 +21,9 @@ func TestL1_9_ANotificationHasADeadline(t *testing.T) {
 		handler func(ctx context.Context) // what it waits for
 		took    time.Duration
 	}{
-		{"it never returns", says("a\n", deaf), func(context.Context) { time.Sleep(24 * time.Hour) }, 65 * time.Second},
-		{"it heeds its context", says("a\n", deaf), func(ctx context.Context) { <-ctx.Done() }, 65 * time.Second},
-		{"after a clean exit", says("a\n", nil), func(context.Context) { time.Sleep(24 * time.Hour) }, 60 * time.Second},
+		{"it never returns", prints("a\n", deaf), func(context.Context) { time.Sleep(24 * time.Hour) }, 65 * time.Second},
+		{"it heeds its context", prints("a\n", deaf), func(ctx context.Context) { <-ctx.Done() }, 65 * time.Second},
+		{"after a clean exit", prints("a\n", nil), func(context.Context) { time.Sleep(24 * time.Hour) }, 60 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestL1_9_ANotificationHasADeadline(t *testing.T) {
 	t.Run("after an unclean exit", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			begun := time.Now()
-			w := watchFunc(t, WatchOptions{NotificationTimeout: time.Second, Line: waits(time.Hour, nil)}, says("a\n", after(0, 3)))
+			w := watchFunc(t, WatchOptions{NotificationTimeout: time.Second, Line: waits(time.Hour, nil)}, prints("a\n", after(0, 3)))
 			_, err := w.Wait()
 			var exit *ExitError
 			require.ErrorAs(t, err, &exit)
@@ -130,9 +130,25 @@ func progressing(m *process.Memory) int {
 	return 0
 }
 
+// A program that has said its last and then hangs is found out as soon as its last progress is too long ago.
+func TestL1_11_AFinalResultIsNoProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		o := WatchOptions{Inactivity: 3 * time.Second, Grace: -1, Active: func(l Line) bool { return strings.HasPrefix(l.Text, "progress") }}
+		_, err := watchFunc(t, o, func(m *process.Memory) int {
+			fmt.Fprintln(m.Stdout, "progress 100")
+			time.Sleep(2 * time.Second)
+			fmt.Fprintln(m.Stdout, "result 42")
+			return deaf(m)
+		}).Wait()
+		require.ErrorIs(t, err, ErrInactive)
+		require.Equal(t, 3*time.Second, time.Since(begun))
+	})
+}
+
 func TestL1_10_TheEndCancelsInactivity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchFunc(t, WatchOptions{Inactivity: 2 * time.Second, Line: waits(time.Minute/2, nil)}, says("a\n", after(time.Second, 0)))
+		w := watchFunc(t, WatchOptions{Inactivity: 2 * time.Second, Line: waits(time.Minute/2, nil)}, prints("a\n", after(time.Second, 0)))
 		<-w.p.Exited()
 		synctest.Wait()
 		require.False(t, w.idle.Stop(), "it was stopped")

@@ -68,6 +68,19 @@ func TestL1_1_KillExactlyAtTheGrace(t *testing.T) {
 	})
 }
 
+func TestL1_2_TakeOneRung(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := startSettled(func(m *Memory) int { return int(<-m.Signals()) }, Options{})
+		require.NoError(t, p.Take(Rung{Step: Terminate, Signal: INT, Grace: time.Hour}))
+		report := reportOf(p)
+		require.Equal(t, int(INT), report.Code)
+		require.Equal(t, KillerAsked, report.Killer)
+		require.Zero(t, report.Uptime, "nothing is waited for")
+		require.ErrorIs(t, p.Take(Rung{Step: Terminate, Signal: INT}), ErrExited)
+		require.ErrorIs(t, p.Take(Rung{Step: Kill}), ErrExited)
+	})
+}
+
 func TestL1_1_NegativeGraceIsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := startSettled(deaf, Options{})
