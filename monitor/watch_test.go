@@ -174,6 +174,18 @@ func TestWatchStdin(t *testing.T) {
 	})
 }
 
+func TestP29_WatchedProgramsAreGuarded(t *testing.T) {
+	for _, unguarded := range []bool{false, true} {
+		o := WatchOptions{Unguarded: unguarded}
+		o.Start = func(_ process.Command, mo process.ManagedOptions) (*process.Managed, error) {
+			require.Equal(t, !unguarded, mo.Guard)
+			return process.ManageFunc(prints("", nil), mo), nil
+		}
+		_, err := Watch(t.Context(), process.Command{Path: "f"}, o)
+		require.NoError(t, err)
+	}
+}
+
 func TestWatchOptionsAreChecked(t *testing.T) {
 	_, err := Watch(t.Context(), process.Command{Path: "f"}, WatchOptions{
 		MaxLine: -1, MaxQueue: -1, NotificationTimeout: -1, Inactivity: -1, Signal: -1, MaxOutput: -1,

@@ -15,8 +15,12 @@ import (
 // WatchOptions says how a program is watched. The zero WatchOptions waits for its end and drops its output.
 type WatchOptions struct {
 	// Options are those of the process. Log also receives failures that are not the result, as they came after the first. DrainTimeout
-	// bounds the reading of both outputs after the exit.
+	// bounds the reading of both outputs after the exit. Guard is on, unless Unguarded is set.
 	process.Options
+
+	// Unguarded leaves a program that heeds neither TERM nor the end of its standard input behind when this program is killed. Otherwise a
+	// guardian kills its process group then, as process.Options.Guard says.
+	Unguarded bool
 
 	// Line is the notification handler for the lines that the program writes to its standard output. It is called for one line at a time, in
 	// their order, on goroutines of the Watcher; w is what Watch or StartWatch watches with. An error costs the process its life, and is the
@@ -84,6 +88,7 @@ func (o WatchOptions) resolve(c process.Command) (WatchOptions, error) {
 	check.wrong(o.Signal < 0, "Signal: %d is negative; use 0 for INT", int(o.Signal))
 	check.wrong(o.MaxOutput < 0, "MaxOutput: %d is negative; use 0 to collect nothing", o.MaxOutput)
 
+	o.Guard = !o.Unguarded
 	o.MaxQueue = cmp.Or(o.MaxQueue, defaultMaxQueue)
 	o.NotificationTimeout = cmp.Or(o.NotificationTimeout, defaultNotificationTimeout)
 	o.Signal = cmp.Or(o.Signal, process.INT)
