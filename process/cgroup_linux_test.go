@@ -3,6 +3,7 @@ package process
 import (
 	"bufio"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -182,4 +183,21 @@ func TestMemoryLimitByTheKernel(t *testing.T) {
 	r := ended(t, p)
 	require.Equal(t, OOMKnown, r.OOM, "%v", r)
 	require.Equal(t, KillerMemory, r.Killer)
+}
+
+// Where a child cannot be started in a group, as in a directory that is none, it is started without, and watched.
+func TestCgroupThatIsRefusedIsDoneWithout(t *testing.T) {
+	was, c := ourCgroups, &cgroups{base: t.TempDir()}
+	ourCgroups = func() *cgroups { return c }
+	defer func() { ourCgroups = was }()
+
+	_, err := Start(Command{Path: "/no/such/program", Limits: Limits{Memory: memoryTestLimit}}, Options{})
+	require.ErrorIs(t, err, fs.ErrNotExist, "the program's fault")
+	require.False(t, c.unfit)
+
+	limited := Command{Path: testBinary(t), Args: []string{"256"}, Limits: Limits{Memory: memoryTestLimit}}
+	r := ended(t, run(t, limited, Options{ExtraEnv: asProgram("hoard")}))
+	require.Equal(t, KillerMemory, r.Killer, "%v", r)
+	require.Empty(t, r.OOM)
+	require.True(t, c.unfit, "the group's")
 }
