@@ -275,6 +275,7 @@ func killCases() []errorCase {
 		{name: "does not read", play: greeted(func(m *process.Memory, _ *rpc.Peer) { <-m.Killed }), fail: func(s *scene) error {
 			return s.Call(s.t.Context(), "images.resize", make([]byte, 1<<20), nil)
 		}},
+		{name: "hangs", play: freezes, fail: plainCall},
 		{name: "CallTimeout", options: broker.PoolOptions{CallTimeout: time.Second}, play: handled(never), fail: plainCall},
 		{name: "beside a call that ignores its cancel", play: server(two, never), fail: func(s *scene) error {
 			ctx, cancel := context.WithCancel(s.t.Context())

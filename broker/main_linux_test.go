@@ -31,6 +31,8 @@ func TestMain(m *testing.M) {
 		os.Exit(playHost())
 	case "wrapped":
 		os.Exit(playWrapped())
+	case "patient":
+		os.Exit(playPatient())
 	case "hostile":
 		os.Exit(modes.Main(os.Args[1:]))
 	}

@@ -39,6 +39,9 @@ type ConnOptions struct {
 	// WriteStall is how long the worker may leave unread what is being written to it, FrameStall how long it may stop in the middle of a
 	// message; negative: for ever. After that the connection ends with rpc.ErrWriteStall or rpc.ErrFrameStall.
 	WriteStall, FrameStall time.Duration
+	// Heartbeat is how long a worker that has calls, and answers while it is busy, may be silent before it is asked for a sign of life; negative: for
+	// ever. After two more such times the connection ends with rpc.ErrHang.
+	Heartbeat time.Duration
 
 	// Goodbye is to be called when the worker says that it takes no further calls.
 	Goodbye func(reason string)
@@ -76,7 +79,7 @@ type Conn interface {
 	Close() error
 
 	// Done is closed when the worker's output has ended, makes no sense, or stalls. Err then says why: io.EOF for an end between two
-	// messages, an *rpc.ProtocolError for nonsense, rpc.ErrWriteStall and rpc.ErrFrameStall.
+	// messages, an *rpc.ProtocolError for nonsense, rpc.ErrWriteStall, rpc.ErrFrameStall and rpc.ErrHang.
 	Done() <-chan struct{}
 	Err() error
 }

@@ -139,7 +139,7 @@ func (w *worker) onLost() {
 	switch err := w.conn.Err(); {
 	case errors.As(err, &nonsense):
 		w.giveUp(err, process.KillerViolation, process.Kill)
-	case errors.Is(err, rpc.ErrWriteStall), errors.Is(err, rpc.ErrFrameStall):
+	case errors.Is(err, rpc.ErrWriteStall), errors.Is(err, rpc.ErrFrameStall), errors.Is(err, rpc.ErrHang):
 		w.giveUp(err, process.KillerHang, process.Kill)
 	case w.at < 0:
 		w.setAlarm(alarmLost, patience)

@@ -32,6 +32,7 @@ func (n *native) Connect(ctx context.Context, s Stream, o ConnOptions) (Conn, er
 		Stuck:       o.Stuck,
 		WriteStall:  o.WriteStall,
 		FrameStall:  o.FrameStall,
+		Heartbeat:   o.Heartbeat,
 	})
 	if err != nil {
 		return nil, err

@@ -59,6 +59,10 @@ type Options struct {
 	WriteStall time.Duration
 	// FrameStall is how long a worker may stop in the middle of a frame. Then it is stopped. If zero, it is 10 s.
 	FrameStall time.Duration
+	// Heartbeat is how long a worker with calls in flight may be silent before it is asked for a sign of life; after two more such times without
+	// one it is killed. It concerns workers that have announced to answer while they are busy, as those of package worker do; what they compute may
+	// take as long as it likes. If zero, it is 15 s. If negative, silence says nothing.
+	Heartbeat time.Duration
 
 	// MaxCalls is how many calls a worker answers, MaxAge how old it gets after its launch, and MaxRSS how many bytes of memory it and its process
 	// group have resident, before a fresh one takes its place. Each is drawn for each worker up to a tenth more or less, so that workers that
@@ -131,6 +135,7 @@ const (
 	defaultCancelGrace  = 5 * time.Second
 	defaultWriteStall   = 10 * time.Second
 	defaultFrameStall   = 10 * time.Second
+	defaultHeartbeat    = 15 * time.Second
 	defaultRetireGrace  = 30 * time.Second
 	defaultStopGrace    = 5 * time.Second
 	defaultCloseGrace   = 2 * time.Second
@@ -172,6 +177,7 @@ func (o *Options) setDefaults() {
 	setIfZero(&o.CancelGrace, defaultCancelGrace)
 	setIfZero(&o.WriteStall, defaultWriteStall)
 	setIfZero(&o.FrameStall, defaultFrameStall)
+	setIfZero(&o.Heartbeat, defaultHeartbeat)
 	setIfZero(&o.RetireGrace, defaultRetireGrace)
 	setIfZero(&o.StopGrace, defaultStopGrace)
 	setIfZero(&o.CloseGrace, defaultCloseGrace)

@@ -108,6 +108,7 @@ func (w *worker) start(ctx context.Context, news chan<- startNews) {
 		Stuck:       w.saidStuck,
 		WriteStall:  o.WriteStall,
 		FrameStall:  o.FrameStall,
+		Heartbeat:   o.Heartbeat,
 	})
 	if err != nil {
 		news <- startNews{err: err, last: true}

@@ -223,6 +223,9 @@ func (p *Peer) register(c *call) {
 	}
 	c.sentAt = p.sweptAt
 	p.reading.quiet = 0
+	if p.limits.beat > 0 && !c.ping {
+		p.watchWorker()
+	}
 	if p.intr != nil || !p.host {
 		p.wakeSweep()
 	}

@@ -93,6 +93,8 @@ var (
 	ErrWriteStall = errors.New("the worker does not read its stdin")
 	// ErrFrameStall: the worker stopped in the middle of a frame, for longer than FrameStall.
 	ErrFrameStall = errors.New("the worker stopped in the middle of a frame")
+	// ErrHang: the worker has calls in flight, and neither sent anything nor answered a ping for three times Heartbeat.
+	ErrHang = errors.New("the worker hangs")
 	// ErrGoodbye: the other side has said goodbye and takes no further calls.
 	ErrGoodbye = errors.New("the worker has said goodbye")
 )

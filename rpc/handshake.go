@@ -30,6 +30,10 @@ type HostOptions struct {
 	// is how long it may stop in the middle of a frame; then it fails with ErrFrameStall. If zero, they are 10 s. If negative, it may for ever.
 	WriteStall, FrameStall time.Duration
 
+	// Heartbeat is how long a worker that has calls in flight, and has announced CapBusy, may be silent before it is pinged. After two more such
+	// times without a byte from it the connection fails with ErrHang. If zero, it is 15 s. If negative, silence says nothing.
+	Heartbeat time.Duration
+
 	// HoldLost leaves the calls in flight at the stream's end unanswered until Abort or Drain: the owner of the process knows better why.
 	HoldLost bool
 }
@@ -171,6 +175,9 @@ func (p *Peer) accept(h Hello) error {
 	p.places = max(p.capacity, hostPlaces)
 	p.mu.Lock()
 	p.phase = awaitReady
+	if !h.answersWhileBusy() {
+		p.limits.beat = 0
+	}
 	p.mu.Unlock()
 	if h.Protocol[0] > Version || h.Protocol[1] < Version {
 		e := &RefusedError{Code: "version", Message: fmt.Sprintf("protocol %d to %d is not spoken here, %d is", h.Protocol[0], h.Protocol[1], Version)}

@@ -139,10 +139,15 @@ func callBody(t testing.TB, method string, args any) []byte {
 
 // connectWire returns a host's Peer whose worker is played by hand, and what its Freed says.
 func connectWire(t testing.TB, ends makeEnds, inFlight int, o rpc.HostOptions) (*counted, *wire, chan struct{}) {
+	return connectWireAs(t, ends, map[string]any{"inflight": inFlight}, o)
+}
+
+// connectWireAs is connectWire for a worker that says this hello.
+func connectWireAs(t testing.TB, ends makeEnds, hello map[string]any, o rpc.HostOptions) (*counted, *wire, chan struct{}) {
 	hostEnd, workerEnd := ends(t)
 	w, freed := newWire(t, workerEnd), make(chan struct{}, 1000)
 	var wg sync.WaitGroup
-	wg.Go(func() { w.greet(map[string]any{"inflight": inFlight}) })
+	wg.Go(func() { w.greet(hello) })
 	host, err := rpc.Connect(context.Background(), hostEnd, o)
 	require.NoError(t, err)
 	wg.Wait()

@@ -38,9 +38,10 @@ type Peer struct {
 	outFrame int // what the other side takes, in bytes
 	outLimit int
 
-	in    *framing.Buffer    // belongs to the reader
-	parts *framing.Assembler // likewise
-	noise noise              // likewise
+	in       *framing.Buffer    // belongs to the reader
+	parts    *framing.Assembler // likewise
+	noise    noise              // likewise
+	received uint64             // likewise; bytes
 
 	mu      sync.Mutex
 	phase   phase
@@ -53,6 +54,7 @@ type Peer struct {
 	swept   bool          // the sweeper looks at this connection
 	sweptAt time.Duration // when it did last: the time, without asking for it at every call
 	stalls  stalls
+	heart   heartbeat
 
 	greeted chan struct{} // closed when the handshake is over or has failed
 	done    chan struct{} // closed by lose
@@ -189,6 +191,9 @@ func (p *Peer) lose(err error) {
 	}
 	p.end.err = err
 	close(p.done)
+	if p.heart.timer != nil {
+		p.heart.timer.Stop()
+	}
 	if p.phase != open {
 		p.failHandshake(err)
 	}

@@ -68,5 +68,8 @@ func (p *Peer) ponged(payload []byte) {
 		p.finish(c)
 		return
 	}
+	if t.n == heartbeatPing {
+		return // that it came is what counts
+	}
 	p.stats.Late++
 }

@@ -70,6 +70,7 @@ func (p *Peer) readFor(c *call) {
 func (p *Peer) fill() error {
 	n, err := p.stream.Read(p.in.Space())
 	p.in.Filled(n)
+	p.received += uint64(n)
 	if n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // patience is how long the other side may take over what it owes. Zero: for ever, as a worker's end has it.
-type patience struct{ cancel, write, frame time.Duration }
+type patience struct{ cancel, write, frame, beat time.Duration }
 
 const (
 	defaultCancelGrace = 5 * time.Second
@@ -15,7 +15,11 @@ const (
 )
 
 func (o *HostOptions) patience() patience {
-	limits := patience{write: max(cmp.Or(o.WriteStall, defaultStall), 0), frame: max(cmp.Or(o.FrameStall, defaultStall), 0)}
+	limits := patience{
+		write: max(cmp.Or(o.WriteStall, defaultStall), 0),
+		frame: max(cmp.Or(o.FrameStall, defaultStall), 0),
+		beat:  max(cmp.Or(o.Heartbeat, defaultHeartbeat), 0),
+	}
 	if o.Stuck != nil {
 		limits.cancel = max(cmp.Or(o.CancelGrace, defaultCancelGrace), 1)
 	}
@@ -30,6 +34,7 @@ type stalls struct {
 	write stall
 	frame stall
 	reads uint64 // counts what the reader got
+	bytes uint64 // that the reader got
 	part  int    // bytes of a frame that has not come whole
 }
 
@@ -61,6 +66,7 @@ func (s *stall) still(clock time.Duration, mark, other uint64) time.Duration {
 func (p *Peer) noteFrame() {
 	s := &p.stalls
 	s.reads++
+	s.bytes = p.received
 	s.part = len(p.in.Rest())
 	if s.part > 0 && p.limits.frame > 0 && p.phase == open {
 		p.wakeSweep()
