@@ -150,7 +150,8 @@ type Snapshot struct {
 // PoolSnapshot is what one pool looks like, with what the broker itself counts.
 type PoolSnapshot struct {
 	pool.Snapshot
-	Retries uint64 `json:"retries"` // attempts beyond the first that the broker has made; each is counted with the calls, too
+	Retries  uint64 `json:"retries"`  // attempts beyond the first that the broker has made; each is counted with the calls, too
+	Poisoned uint64 `json:"poisoned"` // calls that were given up because they crashed one worker after another: ErrPoison
 }
 
 // Failure is a key of the failed calls in a PoolSnapshot's Counters.

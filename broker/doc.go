@@ -34,7 +34,8 @@
 // docs/errors.md explains every error and what to do about it. Transient means errors.Is(err, [ErrTransient]): a later try may succeed. [Retryable] means that it is safe whatever the call does.
 //
 // The broker itself repeats a call when its worker was lost and the call was certainly not executed, or it is [Idempotent]: a bounded number of
-// times, at the head of the queue, and out of a budget that keeps a failure of all workers from being multiplied. Nothing else is
+// times, at the head of the queue, and out of a budget that keeps a failure of all workers from being multiplied. A call that may have crashed its
+// worker gets the next one alone; when it has crashed three that way it is [ErrPoison], and another try cannot help. Nothing else is
 // repeated: if no worker can be had the caller decides how long to wait.
 //
 // # Leases

@@ -50,6 +50,7 @@ var (
 	ErrQueueFull    = pool.ErrQueueFull    // as many callers as allowed were waiting
 	ErrQueueTimeout = pool.ErrQueueTimeout // no worker was free within QueueTimeout
 	ErrCallTimeout  = pool.ErrCallTimeout  // no answer within CallTimeout
+	ErrPoison       = pool.ErrPoison       // the call has crashed one worker after another
 )
 
 // Retryable says whether a failed call may be repeated whatever it does. Its table is in the documentation of pool.Retryable.

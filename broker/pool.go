@@ -11,11 +11,12 @@ import (
 
 // Pool is one of a broker's pools; see [Broker.Pool].
 type Pool struct {
-	name    string
-	missing error // why there is no such pool, or no such call
-	crew    *pool.Pool
-	budget  *budget
-	retries atomic.Uint64
+	name     string
+	missing  error // why there is no such pool, or no such call
+	crew     *pool.Pool
+	budget   *budget
+	retries  atomic.Uint64
+	poisoned atomic.Uint64
 }
 
 // CallOption qualifies one call.
@@ -33,7 +34,8 @@ func Timeout(d time.Duration) CallOption {
 	return func(o *callOptions) { o.timeout = d }
 }
 
-// Idempotent says that the call may be executed more than once: the broker repeats it when a worker was lost in the middle of it.
+// Idempotent says that the call may be executed more than once: the broker repeats it when a worker was lost in the middle of it. Where the worker
+// crashed, it is repeated alone on a worker, and not after it has crashed three that it had alone: then it fails with [ErrPoison].
 func Idempotent() CallOption {
 	return func(o *callOptions) { o.idempotent = true }
 }
@@ -80,14 +82,17 @@ func (o *callOptions) limit(ctx context.Context) (context.Context, context.Cance
 
 // try makes the call, again where that is safe and allowed.
 func (p *Pool) try(ctx context.Context, method string, in, out any, o *callOptions) error {
-	maybeRun := false // by an attempt before the last
+	var past history
 	for attempt := 1; ; attempt++ {
-		err := p.crew.Call(ctx, method, in, out, pool.CallOptions{Attempt: attempt, Metadata: o.metadata})
+		err := p.crew.Call(ctx, method, in, out, pool.CallOptions{Attempt: attempt, Alone: past.suspect, Metadata: o.metadata})
 		if err == nil {
 			p.budget.succeeded()
 			return nil
 		}
-		maybeRun = notLess(err, maybeRun)
+		if past.add(err) {
+			p.poisoned.Add(1)
+			return err
+		}
 		if ctx.Err() != nil || !p.mayRetry(err, attempt, o.idempotent) {
 			return err
 		}
@@ -138,5 +143,5 @@ func (p *Pool) Snapshot() PoolSnapshot {
 	if p.missing != nil {
 		return PoolSnapshot{}
 	}
-	return PoolSnapshot{Snapshot: p.crew.Snapshot(), Retries: p.retries.Load()}
+	return PoolSnapshot{Snapshot: p.crew.Snapshot(), Retries: p.retries.Load(), Poisoned: p.poisoned.Load()}
 }

@@ -11,7 +11,8 @@ import (
 const (
 	// maxUnsent bounds the repetitions of a call that may not be executed twice. Each attempt was lost before it reached a worker's program.
 	maxUnsent = 3
-	// maxIdempotent bounds the repetitions of one that may. A call that kills its workers is given up after that many.
+	// maxIdempotent bounds the repetitions of one that may: its workers are stopped in the middle of it again and again, for other reasons than that
+	// it crashes them.
 	maxIdempotent = 10
 )
 
@@ -26,19 +27,6 @@ func (p *Pool) mayRetry(err error, attempt int, idempotent bool) bool {
 		return true
 	}
 	return idempotent && attempt <= maxIdempotent && p.budget.spend()
-}
-
-// notLess sees to it that the error of a repeated call knows no more of its execution than those of all its attempts together, and says whether
-// one of them may have executed it.
-func notLess(err error, maybeRun bool) bool {
-	var e *Error
-	if !errors.As(err, &e) {
-		return true
-	}
-	if maybeRun && e.Delivery == rpc.NotSent {
-		e.Delivery = rpc.Unknown
-	}
-	return e.Delivery != rpc.NotSent
 }
 
 // budget keeps repetitions from multiplying a failure that all calls share, in the way of gRPC's retry throttling (proposal A6): each

@@ -108,6 +108,7 @@ func (w *worker) bury() {
 	w.cancel(errStartEnded)
 
 	exit := w.exit()
+	w.noteCrash(exit.Report.Killer)
 	if w.conn != nil {
 		w.conn.Drain(w.causeOf(exit))
 		exit = w.exit()

@@ -42,8 +42,8 @@ func (c Class) String() string {
 }
 
 var (
-	// ErrTransient matches, by errors.Is, errors of the classes unavailable and interrupted: a later try may succeed. It does not say that
-	// trying again is safe; see Retryable.
+	// ErrTransient matches, by errors.Is, errors of the classes unavailable and interrupted, but for ErrPoison: a later try may succeed. It does
+	// not say that trying again is safe; see Retryable.
 	ErrTransient = errors.New("transient")
 
 	// ErrClosed: the pool is closed, or was closed while the call ran.
@@ -56,6 +56,9 @@ var (
 	ErrQueueTimeout = errors.New("no worker was free within QueueTimeout")
 	// ErrCallTimeout: the worker did not answer within CallTimeout.
 	ErrCallTimeout = errors.New("no answer within CallTimeout")
+	// ErrPoison: the call has crashed one worker after another, each of which had nothing else to do. Whoever repeats calls says so, such as package
+	// broker; a pool makes one attempt at a time.
+	ErrPoison = errors.New("poison")
 )
 
 // Error is how every call fails. Each failed call has its own.
@@ -66,7 +69,8 @@ type Error struct {
 	PID      int // that worker's process
 	Class    Class
 	Delivery rpc.Delivery
-	Attempts int // how many times the call has been tried, as far as the caller said
+	Attempts int   // how many times the call has been tried, as far as the caller said
+	Crash    Crash // what a crash of the worker has to do with the call
 	// Err is the cause: an *rpc.RemoteError from the worker, an Exit if the worker's process ended, the context's error, or one of this
 	// package's and of package rpc's errors.
 	Err error
@@ -115,9 +119,9 @@ func (e *Error) verb() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is reports that an error of class unavailable or interrupted is ErrTransient.
+// Is reports that an error of class unavailable or interrupted is ErrTransient, unless it is ErrPoison.
 func (e *Error) Is(target error) bool {
-	return target == ErrTransient && (e.Class == ClassUnavailable || e.Class == ClassInterrupted)
+	return target == ErrTransient && (e.Class == ClassUnavailable || e.Class == ClassInterrupted) && !errors.Is(e.Err, ErrPoison)
 }
 
 // Retryable says whether a failed call may be repeated whatever it does, because it was certainly not executed and another try is not
@@ -131,6 +135,7 @@ func (e *Error) Is(target error) bool {
 //	unavailable   not sent               yes         yes
 //	interrupted   not sent               yes         yes
 //	              may have been executed yes         no: only if the call is idempotent
+//	              the same, ErrPoison    no          no
 //
 // Errors that are no *Error are not retryable.
 func Retryable(err error) bool {

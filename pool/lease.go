@@ -58,11 +58,16 @@ func (w *worker) lease() *Lease {
 	l.freed = l.callEnded
 	l.turn <- struct{}{}
 	p := w.pool
+	var fx effects
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	l.since = p.now()
 	w.leases = append(w.leases, l)
 	w.endLeases() // it may have been lost since the place was taken
+	if w.hold == holdEmptying {
+		p.arrange(&fx) // it does not become empty now
+	}
+	p.mu.Unlock()
+	fx.run()
 	return l
 }
 
@@ -179,6 +184,7 @@ func (w *worker) endLeases() {
 	if len(w.leases) == 0 || !w.goodbye && w.target < 0 && w.gone == nil && !w.isLost() {
 		return
 	}
+	w.leaseLost = true
 	for _, l := range append([]*Lease(nil), w.leases...) {
 		if l.end() {
 			w.inFlight--

@@ -150,6 +150,7 @@ func (w *worker) onLost() {
 // end, which tells which of their calls it has never read.
 func (w *worker) giveUp(err error, why process.Killer, from process.Step) {
 	w.failing = err
+	w.noteCrash(why)
 	if w.starting() && w.at < 0 {
 		w.failStart(err)
 	} else {

@@ -122,6 +122,9 @@ type CallOptions struct {
 	// Attempt is 1 for the first attempt, which zero stands for, and higher when a call is repeated. Repeated calls wait before all others,
 	// and are still taken while Shutdown drains the pool.
 	Attempt int
+	// Alone gives the call a worker by itself: nothing else runs there meanwhile. It is for repeating calls that may have crashed a worker, waits
+	// before all others like any repeated call, and means nothing on a lease, which has its worker already.
+	Alone bool
 	// Metadata reaches the worker with the call.
 	Metadata map[string]string
 }
@@ -135,7 +138,13 @@ func (p *Pool) Call(ctx context.Context, method string, args, reply any, o CallO
 	if ctx.Err() != nil {
 		return p.notCalled(method, o, ClassContext, contextError(ctx))
 	}
-	w, err := p.take(ctx, o.Attempt > 1)
+	var w *worker
+	var err error
+	if o.Alone {
+		w, err = p.takeAlone(ctx)
+	} else {
+		w, err = p.take(ctx, o.Attempt > 1)
+	}
 	if err != nil {
 		return p.notCalled(method, o, classOfWait(ctx, err), err)
 	}
@@ -172,7 +181,7 @@ func (p *Pool) failed(w *worker, method string, o CallOptions, class Class, deli
 	p.tallies.failed(class, delivery)
 	return &Error{
 		Pool: p.opts.Name, Method: method, Slot: w.slot.index, PID: w.pid,
-		Class: class, Delivery: delivery, Attempts: max(1, o.Attempt), Err: cause,
+		Class: class, Delivery: delivery, Attempts: max(1, o.Attempt), Crash: w.crashOf(class, delivery, cause), Err: cause,
 	}
 }
 

@@ -48,13 +48,15 @@ func (l *line) remove(w *waiter) {
 	l.length--
 }
 
-// queue holds the callers that wait. Retried calls stand before all others, in their own order. It is guarded by the pool's mutex.
+// queue holds the callers that wait. Retried calls stand before all others, in their own order. Those that are to have a worker alone stand apart:
+// see Pool.arrange. It is guarded by the pool's mutex.
 //
 // Waiters are reused, within one pool only: a channel made in a synctest bubble must not leave it.
 type queue struct {
 	bound   int // newcomers that may wait; negative: nobody may
 	retried line
 	waiting line
+	alone   line // retried, too
 
 	free *waiter // linked by next
 	kept int     // length of free
@@ -63,7 +65,7 @@ type queue struct {
 // maxKept bounds the waiters kept for reuse.
 const maxKept = 1024
 
-func (q *queue) length() int { return q.retried.length + q.waiting.length }
+func (q *queue) length() int { return q.retried.length + q.waiting.length + q.alone.length }
 
 // join puts a caller into the queue, or returns nil if it may not wait. Retried calls are beyond the bound: there are no more of them
 // than there were places.
@@ -71,13 +73,7 @@ func (q *queue) join(retried bool) *waiter {
 	if q.bound < 0 || !retried && q.waiting.length >= q.bound {
 		return nil
 	}
-	w := q.free
-	if w == nil {
-		w = &waiter{decided: make(chan struct{}, 1)}
-	} else {
-		q.free, w.next = w.next, nil
-		q.kept--
-	}
+	w := q.unused()
 	if retried {
 		q.retried.push(w)
 	} else {
@@ -86,7 +82,28 @@ func (q *queue) join(retried bool) *waiter {
 	return w
 }
 
-// pop takes out the caller whose turn it is; nil if nobody waits.
+// joinAlone puts a retried call that wants a worker alone into the line of those, or returns nil if it may not wait.
+func (q *queue) joinAlone() *waiter {
+	if q.bound < 0 {
+		return nil
+	}
+	w := q.unused()
+	q.alone.push(w)
+	return w
+}
+
+// unused returns a waiter that is in no line.
+func (q *queue) unused() *waiter {
+	w := q.free
+	if w == nil {
+		return &waiter{decided: make(chan struct{}, 1)}
+	}
+	q.free, w.next = w.next, nil
+	q.kept--
+	return w
+}
+
+// pop takes out the caller whose turn it is; nil if nobody waits, but for those who stand apart.
 func (q *queue) pop() *waiter {
 	w := q.retried.first
 	if w == nil {
@@ -110,6 +127,10 @@ func (q *queue) leave(w *waiter) bool {
 // drop takes out everybody and returns them linked by next, first come first.
 func (q *queue) drop() *waiter {
 	var all line
+	for w := q.alone.first; w != nil; w = q.alone.first {
+		q.alone.remove(w)
+		all.push(w)
+	}
 	for w := q.pop(); w != nil; w = q.pop() {
 		all.push(w)
 	}

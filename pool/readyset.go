@@ -41,11 +41,11 @@ func (r *readySet) idlest() *worker {
 	return r.shelves[0].prev
 }
 
-// put lists a worker as the most recently used of those with as many calls in flight, or unlists it if it has no free place.
+// put lists a worker as the most recently used of those with as many calls in flight, or unlists it if it has no free place, or none for all.
 func (r *readySet) put(w *worker) {
 	r.remove(w)
 	k := w.inFlight
-	if k >= w.places {
+	if k >= w.places || w.hold != holdNone {
 		return
 	}
 	first := r.shelves[k]

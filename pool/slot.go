@@ -133,6 +133,9 @@ func (p *Pool) settle(fx *effects) {
 	}
 	p.yield(fx)
 	p.turnLoop(fx)
+	if p.queue.alone.first != nil {
+		p.arrange(fx)
+	}
 }
 
 func (p *Pool) demand() demand {

@@ -141,12 +141,18 @@ func (w *waiter) startTimer(d time.Duration) <-chan time.Time {
 }
 
 func (p *Pool) leave(w *waiter) bool {
+	var fx effects
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	alone := w.line == &p.queue.alone
 	left := p.queue.leave(w)
 	if left && p.phase == phaseDraining {
 		p.notify()
 	}
+	if alone {
+		p.arrange(&fx) // what was held back for it is free
+	}
+	p.mu.Unlock()
+	fx.run()
 	return left
 }
 
@@ -187,6 +193,13 @@ func (w *worker) freed() {
 		return
 	}
 	w.inFlight--
+	if w.hold != holdNone || p.queue.alone.first != nil {
+		var fx effects
+		p.freedHeld(w, &fx)
+		p.mu.Unlock()
+		fx.run()
+		return
+	}
 	if next := p.next(w); next != nil {
 		p.mu.Unlock()
 		next.decided <- struct{}{}
@@ -201,7 +214,7 @@ func (w *worker) freed() {
 
 // next grants a place on the worker to the caller that waits first, which is then to be told; nil if nobody waits, or no place is free.
 func (p *Pool) next(w *worker) *waiter {
-	if w.inFlight >= w.places {
+	if w.inFlight >= w.places || w.hold != holdNone {
 		return nil
 	}
 	waiting := p.queue.pop()

@@ -30,8 +30,11 @@ type worker struct {
 	idleSince time.Duration // since it was last without a call
 	launched  time.Duration
 	readied   time.Duration
+	hold      hold
 	leases    []*Lease // whose places are taken
+	leaseLost bool     // there were leases when it took no further calls
 	gone      error    // how its process ended; nil: it has not
+	crash     Crash    // what its crash means for the calls that it had
 
 	command process.Command // that it runs
 	version uint64          // of the command
@@ -142,6 +145,9 @@ func (p *Pool) admit(w *worker, fx *effects) {
 	if !w.open {
 		w.poke()
 		return
+	}
+	if p.queue.alone.first != nil {
+		p.arrange(fx)
 	}
 	for waiting := p.next(w); waiting != nil; waiting = p.next(w) {
 		granted := waiting

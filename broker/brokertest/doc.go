@@ -31,6 +31,7 @@
 //	context                               Next with Hang; the caller's context or broker.Timeout ends
 //	remote                                Next with Answer, or a handler that returns an error
 //	interrupted, may have been executed   Next with Exit, Killed, Garbage or Interrupted(broker.Unknown)
+//	interrupted, ErrPoison                Next with Exit, three times, for a call that is Idempotent
 //	interrupted, not executed             Next with Interrupted(broker.NotSent)
 //	interrupted, ErrCallTimeout           Next with Hang, and PoolOptions.CallTimeout
 //	unavailable, a boot error             NextStart with Answer, which fails at once, or with Exit three times

@@ -89,7 +89,7 @@ func Goodbye() Fault { return Fault{kind: goodbye} }
 // Interrupted has a call fail with class interrupted and that Delivery: Unknown or NotSent.
 //
 // With Unknown the worker's process exits with code 1. The broker repeats the call if it is Idempotent; each time is one of those that [Pool.Next]
-// counts.
+// counts, and three make the call poison.
 //
 // With NotSent the worker turns the call down and is well otherwise. The broker repeats such a call a few times before the caller learns of
 // it; all of them fail in the same way, and Next counts them as one.

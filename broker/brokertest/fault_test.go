@@ -143,10 +143,10 @@ func TestEachClassOnDemand(t *testing.T) {
 			},
 		},
 		{
-			name:    "an idempotent call that is lost again and again",
-			arrange: func(b *brokertest.Broker) { b.Pool("crew").Next("echo", 11, brokertest.Interrupted(broker.Unknown)) },
+			name:    "an idempotent call that crashes its workers again and again",
+			arrange: func(b *brokertest.Broker) { b.Pool("crew").Next("echo", 3, brokertest.Interrupted(broker.Unknown)) },
 			opts:    []broker.CallOption{broker.Idempotent()},
-			want:    with(unknown, func(w *want) { w.attempts = 11 }),
+			want:    with(unknown, func(w *want) { w.attempts, w.is, w.transient, w.text = 3, broker.ErrPoison, false, "crashed 3 workers" }),
 		},
 		{
 			name:    "a worker that cannot start",
