@@ -239,6 +239,10 @@ func deathCases() []errorCase {
 			a.exit <- 0
 			return never(a)
 		}), fail: plainCall},
+		{name: "crashes again and again", play: handled(func(a *act) (any, error) {
+			a.exit <- 3
+			return never(a)
+		}), fail: func(s *scene) error { return s.resize(s.t.Context(), broker.Idempotent()) }},
 		{name: "closes its stdout", play: handled(func(a *act) (any, error) {
 			_ = a.Stdout.Close()
 			return never(a)
