@@ -225,8 +225,5 @@ func (p *Pool) ownerEnded(w *worker) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.owners = slices.DeleteFunc(p.owners, func(o *worker) bool { return o == w })
-	if p.phase == phaseClosed && len(p.owners) == 0 {
-		p.fallSilent(p.problems())
-	}
 	p.notify()
 }

@@ -117,9 +117,6 @@ func (p *Pool) beginClose(fx *effects) {
 		}
 		p.apply(s, e, fx)
 	}
-	if len(p.owners) == 0 {
-		p.fallSilent(p.problems())
-	}
 	p.notify()
 }
 

@@ -149,6 +149,40 @@ func TestEvents_Lives(t *testing.T) {
 	}
 }
 
+// What has no process yet cannot be stopped: it is told of when there is one.
+func TestEvents_StopWhileLaunching(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		launched := make(chan struct{})
+		c := newCrew(t, Options{Start: func(_ process.Command, po process.Options) (*process.Process, error) {
+			<-launched
+			return process.StartFunc(program{}.run, po), nil
+		}})
+		l := c.listen()
+		c.ask(t.Context(), "", CallOptions{})
+		stop := c.async(func() error { return c.Stop(context.Background()) })
+		l.told(t, "pool_stopping")
+		close(launched)
+		require.NoError(t, stop.result())
+		l.told(t, "started stopping(asked) exited(asked) pool_stopped")
+	})
+}
+
+// Two may find at the same time that a worker is to retire.
+func TestEvents_RetiringIsToldOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		held := newGate()
+		c := newCrew(t, Options{}, program{handle: held.handle})
+		call := c.ask(t.Context(), "", CallOptions{})
+		l := c.listen()
+		w := c.slots[0].worker
+		c.post(w, event{kind: evRetire, why: process.KillerCancel})
+		c.post(w, event{kind: evRetire, why: process.KillerResize})
+		held.open()
+		require.NoError(t, call.result())
+		l.told(t, "retiring(cancel) stopping(cancel) exited(cancel)")
+	})
+}
+
 // A reload that fails says so, and teaches the back-off nothing.
 func TestEvents_FailedReload(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
