@@ -2,6 +2,8 @@ package pool
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/stdcrew/stdcrew/process"
@@ -80,6 +82,36 @@ type Event struct {
 
 	// Dropped is how many events of this pool the subscriber has missed right before this one, because it was too slow for its buffer.
 	Dropped uint64 `json:"dropped,omitempty"`
+}
+
+// String says what happened in one line: "images/3 (pid 812) stopping (idle)", "images backoff: 2s".
+func (e Event) String() string {
+	var b strings.Builder
+	b.WriteString(e.Pool)
+	if e.Slot >= 0 {
+		b.Reset()
+		b.WriteString(workerName(e.Pool, e.Slot))
+	}
+	if e.PID != 0 {
+		fmt.Fprintf(&b, " (pid %d)", e.PID)
+	}
+	b.WriteString(" " + string(e.Kind))
+	switch {
+	case e.Exit.Report.PID != 0:
+		fmt.Fprintf(&b, ": %v", e.Exit)
+	case e.Reason != "":
+		fmt.Fprintf(&b, " (%s)", e.Reason)
+	}
+	if e.Delay > 0 {
+		fmt.Fprintf(&b, ": %v", e.Delay.Round(time.Millisecond))
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %s", withTail(e.Err))
+	}
+	if e.Dropped > 0 {
+		fmt.Fprintf(&b, "; %d events before it were dropped", e.Dropped)
+	}
+	return b.String()
 }
 
 // exitJSON is an Exit as events show it.

@@ -149,6 +149,21 @@ func TestEvents_Lives(t *testing.T) {
 	}
 }
 
+func TestEvent_String(t *testing.T) {
+	exit := Exit{Calls: 2, Report: process.Report{PID: 812, Code: 3, Uptime: time.Minute}}
+	for want, e := range map[string]Event{
+		"crew/3 (pid 812) ready":                                          {Slot: 3, PID: 812, Kind: EventReady},
+		"crew/3 (pid 812) stopping (idle)":                                {Slot: 3, PID: 812, Kind: EventStopping, Reason: process.KillerIdle},
+		"crew/3 (pid 812) exited: exited with code 3 after 1m0s, 2 calls": {Slot: 3, PID: 812, Kind: EventExited, Exit: exit, Death: true},
+		"crew/3 start_failed: no such program":                            {Slot: 3, Kind: EventStartFailed, Err: errors.New("no such program")},
+		"crew crash_loop: 4s: no such program":                            {Slot: -1, Kind: EventCrashLoop, Delay: 4 * time.Second, Err: errors.New("no such program")},
+		"crew pool_closed; 7 events before it were dropped":               {Slot: -1, Kind: EventPoolClosed, Dropped: 7},
+	} {
+		e.Pool = "crew"
+		require.Equal(t, want, e.String())
+	}
+}
+
 // What has no process yet cannot be stopped: it is told of when there is one.
 func TestEvents_StopWhileLaunching(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
