@@ -425,10 +425,9 @@ func TestCrash_IsSharedOrAlone(t *testing.T) {
 		_ = c.Stop(t.Context())
 		require.Equal(t, CrashNone, crashOf(one), "we ended it")
 	})
-	require.True(t, isCrash(process.KillerMemory, false))
-	require.False(t, isCrash(process.KillerMemory, true), "a soft limit")
-	for _, ours := range []process.Killer{process.KillerCancel, process.KillerTimeout, process.KillerIdle, process.KillerReload, killerGoodbye} {
-		require.False(t, isCrash(ours, false), ours)
+	require.True(t, isCrash(process.KillerMemory))
+	for _, ours := range []process.Killer{process.KillerCancel, process.KillerTimeout, process.KillerIdle, process.KillerReload, process.KillerRecycle, killerGoodbye} {
+		require.False(t, isCrash(ours), ours)
 	}
 	require.False(t, (&Error{Class: ClassInterrupted, Delivery: rpc.Unknown, Err: ErrPoison}).Is(ErrTransient))
 	require.Equal(t, "no crash, shared crash, crash alone, crash 9", fmt.Sprintf("%v, %v, %v, %v", CrashNone, CrashShared, CrashAlone, Crash(9)))

@@ -34,14 +34,11 @@ func (c Crash) String() string {
 }
 
 // isCrash says that an end is the worker's own doing, or that of what it was doing: it ended unaided, by whatever exit code or signal, or was killed
-// because it broke the protocol, hung, closed its output or used too much memory. All that would happen again. A worker that is retired, in
-// its own time, for the memory that it has gathered does nothing wrong.
-func isCrash(why process.Killer, retiring bool) bool {
+// because it broke the protocol, hung, closed its output or went over its memory limit. All that would happen again.
+func isCrash(why process.Killer) bool {
 	switch why {
-	case "", process.KillerViolation, process.KillerHang, killerMute:
+	case "", process.KillerViolation, process.KillerHang, process.KillerMemory, killerMute:
 		return true
-	case process.KillerMemory:
-		return !retiring
 	default:
 		return false
 	}
@@ -49,11 +46,10 @@ func isCrash(why process.Killer, retiring bool) bool {
 
 // noteCrash takes note of a crash while the calls in flight are still known, before any of them is failed for it. Only the first one counts.
 func (w *worker) noteCrash(why process.Killer) {
-	retiring := w.orders().retiring
 	w.pool.mu.Lock()
 	defer w.pool.mu.Unlock()
 	switch {
-	case w.crash != CrashNone || !isCrash(why, retiring):
+	case w.crash != CrashNone || !isCrash(why):
 	case w.inFlight == 1 && !w.leaseLost:
 		w.crash = CrashAlone
 	default:
