@@ -68,9 +68,14 @@ func stoppedTimer() *time.Timer {
 func (i *incarnation) options() process.ManagedOptions {
 	stdout, stderr := i.lines(Stdout), i.lines(Stderr)
 	return process.ManagedOptions{
-		Options: process.Options{Log: i.l.log, DrainTimeout: i.l.m.opts.DrainTimeout},
-		Stdout:  func(data []byte) { _, _ = stdout.Write(data) },
-		Stderr:  func(data []byte) { _, _ = stderr.Write(data) },
+		Options: process.Options{
+			Log:          i.l.log,
+			DrainTimeout: i.l.m.opts.DrainTimeout,
+			Guard:        !i.l.p.opts.Unguarded,
+			SpareStrays:  i.l.p.opts.SpareStrays,
+		},
+		Stdout: func(data []byte) { _, _ = stdout.Write(data) },
+		Stderr: func(data []byte) { _, _ = stderr.Write(data) },
 		Lost: func(fd int, _ error) { // comes when the stream's function has been called for the last time
 			switch fd {
 			case int(Stdout):

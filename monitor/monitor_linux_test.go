@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,14 +47,15 @@ func happened[W What](j *journal) []W {
 }
 
 // runReal keeps a shell script running until the test ends, or until stop is called, which returns when nothing of it is left.
-func runReal(t *testing.T, policy Policy, o ProgramOptions, code string) (m *Monitor, j *journal, stop func()) {
+func runReal(t *testing.T, o Options, p ProgramOptions, code string) (m *Monitor, j *journal, stop func()) {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "program.sh")
 	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\n"+code), 0o700))
 	j = &journal{}
-	m, err := New(Options{Policy: policy, OnEvent: j.note})
+	o.OnEvent = j.note
+	m, err := New(o)
 	require.NoError(t, err)
-	require.NoError(t, m.Add("script", process.Command{Path: script, Dir: filepath.Dir(script)}, o))
+	require.NoError(t, m.Add("script", process.Command{Path: script, Dir: filepath.Dir(script)}, p))
 	m.Start()
 	stop = func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -71,7 +73,7 @@ func requireGone(t *testing.T, pid int) {
 
 // TestL4_3_RealProgram: a script that exits at once is started again after delays that double.
 func TestL4_3_RealProgram(t *testing.T) {
-	_, j, stop := runReal(t, Policy{MinDelay: 20 * time.Millisecond, MaxDelay: 40 * time.Millisecond}, ProgramOptions{}, "exit 3\n")
+	_, j, stop := runReal(t, Options{Policy: Policy{MinDelay: 20 * time.Millisecond, MaxDelay: 40 * time.Millisecond}}, ProgramOptions{}, "exit 3\n")
 	require.True(t, eventually(func() bool { return len(happened[Started](j)) >= 4 }))
 	stop()
 	for i, e := range happened[BackingOff](j)[:3] {
@@ -85,7 +87,7 @@ func TestL4_3_RealProgram(t *testing.T) {
 
 func TestL4_9_RealProgram(t *testing.T) {
 	code := `printf 'out\n'; printf 'err \377\n' >&2; printf 'last'; head -c 1048576 /dev/zero | tr '\0' x >&2; exit 0`
-	_, j, stop := runReal(t, Policy{}, ProgramOptions{StopOnSuccess: true}, code)
+	_, j, stop := runReal(t, Options{}, ProgramOptions{StopOnSuccess: true}, code)
 	require.True(t, eventually(func() bool { return len(happened[Stopped](j)) == 1 }))
 	stop()
 	var stdout, stderr []string
@@ -105,7 +107,7 @@ func TestL4_9_RealProgram(t *testing.T) {
 func TestL4_5_RealProgramThatIgnoresTerm(t *testing.T) {
 	code := `trap '' TERM; sleep 1000 & echo child $!; echo ready; while :; do wait; done`
 	policy := Policy{KillTime: 200 * time.Millisecond}
-	m, j, stop := runReal(t, policy, ProgramOptions{ReadyLine: regexp.MustCompile("^ready$")}, code)
+	m, j, stop := runReal(t, Options{Policy: policy}, ProgramOptions{ReadyLine: regexp.MustCompile("^ready$")}, code)
 	for generation := 1; generation < 3; generation++ {
 		require.True(t, eventually(func() bool { return len(happened[Ready](j)) == generation }))
 		require.NoError(t, m.Restart("script"))
@@ -134,8 +136,30 @@ func dead(pid string) bool {
 	return err != nil || strings.Contains(string(stat), ") Z ")
 }
 
+// A daemon that the program leaves behind, with its output in its hands, is killed; if it is to be spared, it does not hold up what comes next.
+func TestP30_RealProgramThatLeavesADaemon(t *testing.T) {
+	for _, spare := range []bool{false, true} {
+		o := ProgramOptions{StopOnSuccess: true, SpareStrays: spare}
+		code := "setsid sh -c 'echo $$; touch away; exec sleep 1000' & while [ ! -e away ]; do sleep 0.01; done"
+		_, j, stop := runReal(t, Options{DrainTimeout: 200 * time.Millisecond}, o, code)
+		require.True(t, eventually(func() bool { return len(happened[Stopped](j)) == 1 }))
+		stop()
+		daemon := happened[Line](j)[0].Text
+		report := happened[Exited](j)[0].Report
+		require.Equal(t, spare, report.Held)
+		require.Equal(t, spare, !dead(daemon))
+		if spare {
+			pid, err := strconv.Atoi(daemon)
+			require.NoError(t, err)
+			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+		} else {
+			require.Len(t, report.Strays, 1)
+		}
+	}
+}
+
 func TestReady_RealFile(t *testing.T) {
-	_, j, _ := runReal(t, Policy{}, ProgramOptions{ReadyFile: "ready"}, "touch ready; exec sleep 1000\n")
+	_, j, _ := runReal(t, Options{}, ProgramOptions{ReadyFile: "ready"}, "touch ready; exec sleep 1000\n")
 	require.True(t, eventually(func() bool { return len(happened[Ready](j)) == 1 }))
 }
 

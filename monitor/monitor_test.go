@@ -352,6 +352,28 @@ func TestRestart_WhileStarting(t *testing.T) {
 	})
 }
 
+// TestP29_ProgramsAreGuarded unless that is not wanted.
+func TestP29_ProgramsAreGuarded(t *testing.T) {
+	inBubble(t, Options{DrainTimeout: second}, map[string]script{"a": heedsTerm, "b": heedsTerm}, func(t *testing.T, r *rig) {
+		require.NoError(t, r.Add("bare", process.Command{Path: "b"}, ProgramOptions{Unguarded: true, SpareStrays: true}))
+		require.NoError(t, r.Remove(t.Context(), "b"))
+		start, got := r.opts.Start, make(map[string]process.Options)
+		r.opts.Start = func(c process.Command, o process.ManagedOptions) (*process.Managed, error) {
+			r.mu.Lock()
+			got[c.Path] = o.Options
+			r.mu.Unlock()
+			return start(c, o)
+		}
+		r.Start()
+		synctest.Wait()
+		require.True(t, got["a"].Guard)
+		require.False(t, got["a"].SpareStrays)
+		require.Equal(t, second, got["a"].DrainTimeout)
+		require.False(t, got["b"].Guard)
+		require.True(t, got["b"].SpareStrays)
+	})
+}
+
 // TestP37_ASecondStopUsesTheTimerOfTheFirst (L4.7): KILL comes after the kill time from the first, and once.
 func TestP37_ASecondStopUsesTheTimerOfTheFirst(t *testing.T) {
 	inBubble(t, Options{}, map[string]script{"web": ignoresTerm}, func(t *testing.T, r *rig) {

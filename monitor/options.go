@@ -88,6 +88,14 @@ type ProgramOptions struct {
 
 	// ReadyTimeout ends a program that is not ready by then; so it has died early. If zero, it is 1 min; if negative, there is none.
 	ReadyTimeout time.Duration
+
+	// Unguarded leaves a program that heeds neither TERM nor the end of its standard input behind when this program is killed. Otherwise a guardian
+	// kills its process group then, as process.Options.Guard says.
+	Unguarded bool
+
+	// SpareStrays leaves alone what the program has started as a daemon. Otherwise that is looked for when the program has ended, and
+	// killed, as process.Options.SpareStrays says.
+	SpareStrays bool
 }
 
 // The defaults of L4.1, and those of what L4 does not have.
