@@ -465,6 +465,25 @@ func TestL1_13_ContextEnds(t *testing.T) {
 	})
 }
 
+func TestL1_4_NothingHappensAfterDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, text := textLog()
+		w := watchFunc(t, WatchOptions{Options: process.Options{Log: log}}, after(time.Second, 0))
+		_, err := w.Wait()
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		w.ctx = ctx
+		w.canceled() // as if the context had ended in that moment
+		w.Reset()
+		require.NoError(t, w.Terminate())
+		require.ErrorIs(t, w.Notify(nil), ErrOver)
+		require.Empty(t, text())
+		_, err = w.Wait()
+		require.NoError(t, err)
+	})
+}
+
 func TestHandlerThatEndsItsGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watchFunc(t, WatchOptions{Line: func(context.Context, *Watcher, Line) error {

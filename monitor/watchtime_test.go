@@ -28,9 +28,11 @@ func TestL1_9_ANotificationHasADeadline(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
+				var cause error
 				w := watchFunc(t, WatchOptions{Line: func(ctx context.Context, _ *Watcher, _ Line) error {
 					c.handler(ctx)
-					return ctx.Err()
+					cause = context.Cause(ctx)
+					return cause
 				}}, c.program)
 				_, err := w.Wait()
 				require.ErrorIs(t, err, ErrNotificationTimeout)
@@ -38,6 +40,7 @@ func TestL1_9_ANotificationHasADeadline(t *testing.T) {
 				require.EqualError(t, err, `watch "f": notification did not return in time (1m0s)`)
 				require.Equal(t, c.took, time.Since(begun))
 				time.Sleep(48 * time.Hour)
+				require.ErrorIs(t, cause, ErrNotificationTimeout)
 			})
 		})
 	}
@@ -158,6 +161,8 @@ func TestL1_10_TheEndCancelsInactivity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watchFunc(t, WatchOptions{Inactivity: 2 * time.Second}, deaf)
 		require.NoError(t, w.Terminate())
+		time.Sleep(2 * time.Second)
+		w.idled() // as if its timer had been about to fire
 		_, err := w.Wait()
 		require.NotErrorIs(t, err, ErrInactive, "who was asked to end may be quiet")
 		require.ErrorIs(t, err, ErrTerminated)
