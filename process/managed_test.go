@@ -154,11 +154,10 @@ func TestL5_5_ClosingAnOutputIsImmediate(t *testing.T) {
 func TestL5_5_WhatAClosedOutputHeldIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got collected
-		m := ManageFunc(func(m *Memory) int {
-			io.WriteString(m.Stdout, "unseen")
-			return deaf(m)
-		}, got.options())
+		m := manageSettled(onInput(func(m *Memory) { io.WriteString(m.Stdout, "unseen") }), got.options())
 		m.Pause()
+		_, err := m.Write(t.Context(), []byte("x"))
+		require.NoError(t, err)
 		synctest.Wait()
 		require.NoError(t, m.CloseStdout())
 		synctest.Wait()
@@ -233,7 +232,8 @@ func TestL5_6_PauseEndsWithTheDrain(t *testing.T) {
 			o := got.options()
 			o.DrainTimeout = drain
 			text := strings.Repeat("0123456789", memPipeSize/10)
-			m := ManageFunc(func(m *Memory) int {
+			m := manageSettled(func(m *Memory) int {
+				time.Sleep(time.Second)
 				io.WriteString(m.Stdout, text)
 				return 0
 			}, o)
@@ -254,7 +254,8 @@ func TestL5_6_PauseHoldsUpTheProcess(t *testing.T) {
 		var got collected
 		const total = 1 << 20
 		var written atomic.Int64
-		m := ManageFunc(func(m *Memory) int {
+		m := manageSettled(func(m *Memory) int {
+			time.Sleep(time.Second)
 			for range total / 1024 {
 				n, _ := m.Stdout.Write(make([]byte, 1024))
 				written.Add(int64(n))
@@ -271,6 +272,17 @@ func TestL5_6_PauseHoldsUpTheProcess(t *testing.T) {
 	})
 }
 
+// noting is a child that notes when it is released.
+type noting struct {
+	child
+	noted atomic.Bool
+}
+
+func (n *noting) release() error {
+	n.noted.Store(true)
+	return nil
+}
+
 func TestL5_7_FunctionThatBlocksHoldsUpItsStreamAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got collected
@@ -281,14 +293,18 @@ func TestL5_7_FunctionThatBlocksHoldsUpItsStreamAlone(t *testing.T) {
 			<-release
 			pass(data)
 		}
-		m := manageSettled(func(m *Memory) int {
+		s := startMemory(func(m *Memory) int {
 			io.WriteString(m.Stdout, strings.Repeat("x", memPipeSize))
 			io.WriteString(m.Stderr, "err")
 			return 0
-		}, o)
-		require.Equal(t, "err", got.stderr())
+		})
+		released := &noting{child: s.child}
+		s.child = released
+		m := newManaged(s, o)
 		<-m.Exited()
 		time.Sleep(time.Hour)
+		require.Equal(t, "err", got.stderr())
+		require.True(t, released.noted.Load(), "what it had of the system is given back")
 		require.False(t, isClosed(m.Ended()), "it waits for the function")
 		require.Empty(t, got.losses(1))
 		close(release)
