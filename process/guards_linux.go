@@ -8,7 +8,7 @@ import (
 )
 
 // guards is the table of the process groups that do not survive this program.
-var guards = guardTable{shell: guardianShell}
+var guards = guardTable{shell: guardianShell, pause: guardPause}
 
 // guardTable keeps a guardian as long as there is something to guard, and tells it each change.
 //
@@ -18,7 +18,8 @@ var guards = guardTable{shell: guardianShell}
 // until the guardian has acted, some milliseconds, in which init may reap a leader that dies too: the kernel gives out numbers in a circle,
 // so the number would have to come round in that time.
 type guardTable struct {
-	shell string // that plays the guardian
+	shell string        // that plays the guardian
+	pause time.Duration // guardPause
 
 	mu       sync.Mutex // no system call made under it can block
 	count    int        // processes that are guarded or being started
@@ -129,7 +130,7 @@ func (t *guardTable) keep() {
 			g.bury()
 			t.lose(g)
 		}
-		if !t.proceed(time.Since(begun) >= guardPause) {
+		if !t.proceed(time.Since(begun) >= t.pause) {
 			return
 		}
 	}
@@ -182,7 +183,7 @@ func (t *guardTable) lose(g *guardian) {
 // was nothing to guard does not count.
 func (t *guardTable) proceed(lived bool) bool {
 	if t.pauseNeeded(lived) {
-		time.Sleep(guardPause)
+		time.Sleep(t.pause)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

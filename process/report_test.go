@@ -104,3 +104,14 @@ func TestL1_13_AskedForOrCrashed(t *testing.T) {
 		require.Empty(t, reportOf(p).Killer)
 	})
 }
+
+func TestReportNamesStrays(t *testing.T) {
+	r := Report{PID: 1, Uptime: time.Second}
+	require.Equal(t, "exited with code 0 after 1s", r.String())
+	r.Strays = []Stray{{PID: 11, Name: "sleep", Killed: true}, {PID: 12, Name: "cat"}}
+	require.Equal(t, "exited with code 0 after 1s, left behind sleep (pid 11, killed), cat (pid 12, may still run)", r.String())
+	for pid := range 3 {
+		r.Strays = append(r.Strays, Stray{PID: pid, Name: "x", Killed: true})
+	}
+	require.Equal(t, "exited with code 0 after 1s, left behind sleep (pid 11, killed), cat (pid 12, may still run), x (pid 0, killed) and 2 more", r.String())
+}

@@ -138,6 +138,46 @@ func TestDrainedComesBeforeTheSearch(t *testing.T) {
 	require.Equal(t, "bye\n", ended(t, p).StderrTail)
 }
 
+func TestSearchGoesOnWhileSomethingIsFound(t *testing.T) {
+	look := func(s *searcher, found ...int) {
+		batch := s.take()
+		for _, q := range batch {
+			for _, pid := range found {
+				s.note(q, Stray{PID: pid})
+			}
+		}
+		s.finish(batch, time.Millisecond)
+	}
+	s := &searcher{searching: true} // nobody runs it but this test
+	q := s.begin("mark", 0)
+	look(s, 1, 2)
+	require.False(t, isClosed(q.done))
+	look(s, 2, 3) // 2 is dying
+	require.False(t, isClosed(q.done))
+	look(s, 3)
+	require.True(t, isClosed(q.done), "nothing new")
+	require.Equal(t, []Stray{{PID: 1}, {PID: 2}, {PID: 3}}, s.result(q))
+
+	q = s.begin("mark", 0)
+	for round := range strayRounds {
+		require.False(t, isClosed(q.done))
+		look(s, 10+round)
+	}
+	require.True(t, isClosed(q.done), "enough is enough")
+
+	q = s.begin("mark", 0)
+	var many []int
+	for pid := range 2 * maxStrays {
+		many = append(many, pid)
+	}
+	look(s, many...)
+	look(s)
+	require.Len(t, s.result(q), maxStrays)
+	require.LessOrEqual(t, time.Until(s.notBefore), searchRest*time.Millisecond)
+	s.finish(nil, time.Hour)
+	require.LessOrEqual(t, time.Until(s.notBefore), maxSearchRest)
+}
+
 // Many deaths share a look at the processes of the system.
 func TestDeathsShareALook(t *testing.T) {
 	const many = 40
