@@ -152,3 +152,42 @@ func TestP15_CallsInADeadWorkersPipeAreRepeated(t *testing.T) {
 		})
 	}
 }
+
+// A worker that a stranger tells to end cancels what it runs. Its caller, who still waits, has canceled nothing: the worker was lost, and a call
+// that may be executed twice is made again.
+func TestCallsOfWorkersThatStrangersTerminate(t *testing.T) {
+	for _, inFlight := range []int{1, 8} {
+		b := newBroker(t, "notes", broker.PoolOptions{Max: 1, InFlight: inFlight})
+		path := filepath.Join(t.TempDir(), "notes")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		call := func(key string, options ...broker.CallOption) {
+			go func() { done <- b.Call(ctx, "notes.note", note{Path: path, Key: key, Wait: true}, nil, options...) }() // ends with the call
+		}
+		ran := func(key string, times int) (pids []int) {
+			require.True(t, eventually(func() bool {
+				if _, err := os.Stat(path); err != nil {
+					return false
+				}
+				pids = notes(t, path)[key]
+				return len(pids) == times
+			}))
+			return pids
+		}
+		call("once")
+		require.NoError(t, unix.Kill(ran("once", 1)[0], unix.SIGTERM))
+		err := <-done
+		failed := failure(t, err)
+		require.Equal(t, broker.ClassInterrupted, failed.Class, "%v", err)
+		require.Equal(t, broker.Unknown, failed.Delivery, "%v", err)
+		require.ErrorIs(t, err, broker.ErrTransient)
+		require.Len(t, notes(t, path)["once"], 1)
+
+		call("again", broker.Idempotent())
+		require.NoError(t, unix.Kill(ran("again", 1)[0], unix.SIGTERM))
+		pids := ran("again", 2)
+		require.NotEqual(t, pids[0], pids[1])
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled)
+	}
+}

@@ -252,6 +252,9 @@ func deathCases() []errorCase {
 			_ = a.Stdout.Close()
 			return never(a)
 		}), fail: plainCall},
+		{name: "is told to end by somebody else", play: fails(&rpc.RemoteError{
+			Code: rpc.CodeShuttingDown, Message: "this side is shutting down: context canceled",
+		}), fail: plainCall},
 	}
 }
 

@@ -49,6 +49,8 @@ func classifyRemote(ctx, call context.Context, e *rpc.RemoteError, err error) (C
 		return ClassContext, delivery, contextError(ctx)
 	case e.Code == rpc.CodeDeadline && passed(call):
 		return ClassInterrupted, delivery, ErrCallTimeout
+	case e.Code == rpc.CodeShuttingDown && !e.NotRun:
+		return ClassInterrupted, rpc.Unknown, err // the worker's end has cut it off
 	case !e.NotRun:
 		return ClassRemote, rpc.Answered, err
 	}

@@ -118,6 +118,7 @@ func TestClassify(t *testing.T) {
 		{"too large for the worker", live, live, remote(rpc.CodeTooLarge, true), ClassCaller, rpc.NotSent, nil},
 		{"overloaded", live, live, remote(rpc.CodeOverloaded, true), ClassInterrupted, rpc.NotSent, nil},
 		{"shutting down", live, live, remote(rpc.CodeShuttingDown, true), ClassInterrupted, rpc.NotSent, nil},
+		{"cut off by the worker's end", live, live, remote(rpc.CodeShuttingDown, false), ClassInterrupted, rpc.Unknown, nil},
 		{"canceled by the worker", live, live, remote(rpc.CodeCancelled, true), ClassInterrupted, rpc.NotSent, nil},
 		{"canceled by us", canceled, canceled, remote(rpc.CodeCancelled, false), ClassContext, rpc.Answered, context.Canceled},
 		{"the worker saw the deadline first", soon, soon, remote(rpc.CodeDeadline, false), ClassContext, rpc.Answered, context.DeadlineExceeded},

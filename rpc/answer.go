@@ -72,15 +72,25 @@ func (p *Peer) invoke(in *incoming) (result any, failure *RemoteError) {
 		}
 	}()
 	if err := in.ctx.Err(); err != nil {
-		failure = remote(err)
+		failure = in.remote(err)
 		failure.NotRun = true
 		return nil, failure
 	}
 	result, err := p.handler.ServeCall(in.ctx, &in.req)
 	if err != nil {
-		return nil, remote(err) // here, because the error's own methods may panic
+		return nil, in.remote(err) // here, because the error's own methods may panic
 	}
 	return result, nil
+}
+
+// remote makes an error that can be sent of a handler's error. A call that ends because this side leaves was canceled by nobody: its caller, who
+// still waits, is told why it ends.
+func (in *incoming) remote(err error) *RemoteError {
+	e := remote(err)
+	if e.Code == CodeCancelled && in.ctx.hasLeft() {
+		e.Code, e.Message = CodeShuttingDown, "this side is shutting down: "+e.Message
+	}
+	return e
 }
 
 // remote makes an error that can be sent of any error.

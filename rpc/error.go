@@ -41,7 +41,7 @@ const (
 	CodeBadArgs       = "bad_args"       // the arguments do not fit the handler
 	CodeTooLarge      = "too_large"      // the call is over the limit
 	CodeOverloaded    = "overloaded"     // more calls than agreed
-	CodeShuttingDown  = "shutting_down"  // the worker has begun to stop
+	CodeShuttingDown  = "shutting_down"  // the worker has begun to stop, and refuses the call or cuts it off
 	CodeBadReply      = "bad_reply"      // made by the receiver: the reply is not one valid MessagePack value, or over the limit
 )
 

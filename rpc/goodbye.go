@@ -1,9 +1,6 @@
 package rpc
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Shutdown asks the worker to end: to finish the calls that run, or with now to cancel them, and to say goodbye. grace is what it is given
 // before harder means follow. Shutdown does not wait for the answer.
@@ -32,16 +29,16 @@ func (p *Peer) shutdown(body []byte) error {
 	return nil
 }
 
-// Goodbye refuses further calls and says goodbye once those that run have been answered; with now their contexts end at once. It does
-// not wait: the channel is closed when the calls have been answered, also where the connection has ended and nobody hears the goodbye. After it Serve
-// goes on reading, and discards, until the stream ends.
+// Goodbye refuses further calls and says goodbye once those that run have been answered; with now their contexts end at once, and those that fail
+// because of that are answered with CodeShuttingDown. It does not wait: the channel is closed when the calls have been answered, also where the
+// connection has ended and nobody hears the goodbye. After it Serve goes on reading, and discards, until the stream ends.
 func (p *Peer) Goodbye(reason string, now bool) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.serving.leaving, p.serving.reason = true, clip(reason)
 	if now {
 		for _, in := range p.serving.running {
-			in.ctx.end(context.Canceled)
+			in.ctx.leave()
 		}
 	}
 	p.sayGoodbye()

@@ -41,8 +41,9 @@ func TestShutdownAnswersFirst(t *testing.T) {
 			}
 			for range inFlight {
 				if m := w.next(); mode == "now" {
-					code, _ := answer(t, m)
-					require.Equal(t, rpc.CodeCancelled, code)
+					code, notRun := answer(t, m)
+					require.Equal(t, rpc.CodeShuttingDown, code, "the caller has not canceled it")
+					require.False(t, notRun)
 				} else {
 					require.Equal(t, reply, int(m.Type))
 				}

@@ -134,6 +134,7 @@ type callContext struct {
 	done  chan struct{}
 	timer *time.Timer
 	err   error
+	left  bool // it ended because this side leaves, not because of the caller
 }
 
 func newCallContext(values context.Context, budget time.Duration) *callContext {
@@ -178,6 +179,23 @@ func (c *callContext) end(err error) {
 	if c.err == nil {
 		c.set(err)
 	}
+}
+
+// leave ends the context because this side leaves.
+func (c *callContext) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.left = true
+		c.set(context.Canceled)
+	}
+}
+
+// hasLeft says whether that is what ended it.
+func (c *callContext) hasLeft() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left
 }
 
 func (c *callContext) set(err error) {

@@ -444,7 +444,7 @@ func TestShutdownNowCancels(t *testing.T) {
 		require.NoError(t, s.host.Shutdown(true, time.Hour))
 		var remote *Error
 		require.ErrorAs(t, <-answered, &remote)
-		require.Equal(t, "cancelled", remote.Code)
+		require.Equal(t, rpc.CodeShuttingDown, remote.Code)
 		require.Equal(t, "shutdown", <-goodbye)
 		s.hangUp(t)
 		require.NoError(t, <-s.served)
