@@ -88,6 +88,7 @@ func (p *progress) setTotal(units int64) {
 		progressbar.OptionShowCount(),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionUseANSICodes(true),
+		progressbar.OptionSetSpinnerChangeInterval(0), // the bar has no goroutine of its own, which would write beside ours and never end
 	)
 }
 

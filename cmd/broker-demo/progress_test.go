@@ -59,3 +59,20 @@ func TestProgressBar(t *testing.T) {
 		require.NotContains(t, after, "retries", "the bar is gone")
 	})
 }
+
+// A bar without an end turns with our ticks alone: a goroutine of its own would fail the bubble.
+func TestEndlessProgressBarEndsWithStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		var calls atomic.Int64
+		p := startProgress(&out, true, "calls", calls.Load, func() string { return "2 retries" })
+		p.setTotal(endless)
+		calls.Store(5)
+		time.Sleep(barInterval + barInterval/2)
+		p.stop()
+		require.Contains(t, out.String(), "2 retries")
+		out.Reset()
+		time.Sleep(time.Second)
+		require.Empty(t, out.String())
+	})
+}
