@@ -16,7 +16,8 @@ const loadPass = 1
 type audit struct {
 	begins, ends []uint8 // of each call, as far as they can be counted
 	executed     int64   // calls that the ledger says were begun
-	duplicated   int64   // calls that were begun more than once
+	duplicated   int64   // calls that were begun more than once, and should not have been
+	untrue       int64   // calls whose callers were told what the ledger refutes
 	problems     []*problem
 }
 
@@ -29,9 +30,9 @@ type problem struct {
 
 func (p *problem) String() string { return fmt.Sprintf("%s: %d, such as %s", p.what, p.count, p.first) }
 
-// auditLedger reads the ledger of calls that have all ended, and whose workers are gone. Calls that the broker may repeat may have been
-// begun more than once.
-func auditLedger(path string, calls *book, idempotent bool) (*audit, error) {
+// auditLedger reads the ledger of calls that have all ended, and whose workers are gone. Calls that the broker may repeat, which idempotent tells
+// by their numbers, may have been begun more than once.
+func auditLedger(path string, calls *book, idempotent func(number int64) bool) (*audit, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the ledger: %w", err)
@@ -48,7 +49,7 @@ func auditLedger(path string, calls *book, idempotent bool) (*audit, error) {
 		return nil, fmt.Errorf("read the ledger: %w", err)
 	}
 	for n := range begun {
-		a.compare(n, calls.fate(n), idempotent)
+		a.compare(n, calls.fate(n), idempotent(n))
 	}
 	return a, nil
 }
@@ -97,9 +98,11 @@ func (a *audit) compare(n int64, told fate, idempotent bool) {
 		a.disagree("calls with more ends than begins", call)
 	}
 	if told == fateAnswered && ends == 0 {
+		a.untrue++
 		a.disagree("calls that were answered and have no end", call)
 	}
 	if told == fateNotSent && begins > 0 {
+		a.untrue++
 		a.disagree("calls that were said not to be executed and have a begin", call)
 	}
 }

@@ -40,7 +40,7 @@ type indexRun struct {
 // runIndex makes the passes, closes the crew and prints the summary.
 func runIndex(o runOptions, c console, crew *crew, signals <-chan os.Signal, restore func()) error {
 	r := &indexRun{options: o}
-	r.session = newSession(c, crew, workflow{"files", r.looked, "the files that are open"}, signals, restore)
+	r.session = newSession(c, crew, workflow{unit: "files", done: r.looked, finishing: "the files that are open"}, signals, restore)
 	s, words, err := r.passes()
 	if err := r.end(err); err != nil {
 		return err

@@ -84,9 +84,17 @@ func (k *killer) choose(ready []int) (pid int, ok bool) {
 }
 
 // killListed sends KILL to a process that listed still names once the process
-// has been found. Where finding holds on to the process itself, as it does on Linux, a number
-// that was given to a stranger in the meantime is never signaled.
+// has been found.
 func killListed(pid int, listed func() []int) (bool, error) {
+	return signalListed(pid, os.Kill, listed, nothing)
+}
+
+// nothing is what there is to do after KILL.
+func nothing(*os.Process) {}
+
+// signalListed sends a signal to a process that listed still names once the process has been found, and goes on with then if it did. Where finding
+// holds on to the process itself, as it does on Linux, a number that was given to a stranger in the meantime is never signaled, not by then either.
+func signalListed(pid int, signal os.Signal, listed func() []int, then func(*os.Process)) (bool, error) {
 	process, err := os.FindProcess(pid)
 	if err != nil {
 		return false, nil // gone already
@@ -95,12 +103,13 @@ func killListed(pid int, listed func() []int) (bool, error) {
 	if !slices.Contains(listed(), pid) {
 		return false, nil
 	}
-	err = process.Kill()
+	err = process.Signal(signal)
 	if errors.Is(err, os.ErrProcessDone) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("kill worker %d: %w", pid, err)
+		return false, fmt.Errorf("signal worker %d (%v): %w", pid, signal, err)
 	}
+	then(process)
 	return true, nil
 }

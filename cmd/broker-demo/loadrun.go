@@ -30,7 +30,7 @@ type loadRun struct {
 // runLoad makes the calls, closes the crew, reads the ledger and prints the summary.
 func runLoad(o loadOptions, c console, crew *crew, signals <-chan os.Signal, restore func()) error {
 	r := &loadRun{options: o, latencies: newLatencies(o.callers)}
-	r.session = newSession(c, crew, workflow{"calls", r.book.done, "the calls under way"}, signals, restore)
+	r.session = newSession(c, crew, workflow{unit: "calls", done: r.book.done, finishing: "the calls under way"}, signals, restore)
 	drain, gaveUp := context.WithCancel(r.on.drain)
 	defer gaveUp()
 	r.gaveUp = gaveUp
@@ -131,7 +131,7 @@ func (r *loadRun) finish(s *loadSummary) {
 	s.WorkersStarted, s.WorkersLost, s.retries = counts.started, counts.lost, counts.retries
 	s.tolerated = r.options.killEvery > 0
 	if r.options.ledger != "" {
-		ledger, err := auditLedger(r.options.ledger, &r.book, r.options.idempotent)
+		ledger, err := auditLedger(r.options.ledger, &r.book, func(int64) bool { return r.options.idempotent })
 		if err != nil {
 			r.fail(err)
 		} else {

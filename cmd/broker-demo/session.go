@@ -20,15 +20,19 @@ type session struct {
 
 // workflow says what a session shows while it goes on.
 type workflow struct {
-	unit      string       // what is counted, in the plural
-	done      func() int64 // how many of them so far
-	finishing string       // what goes on after the first Ctrl-C
+	unit      string        // what is counted, in the plural
+	done      func() int64  // how many of them so far
+	finishing string        // what goes on after the first Ctrl-C
+	status    func() string // a few words on how it goes; nil: the crew's
 }
 
 // newSession begins a session; end must be called.
 func newSession(c console, crew *crew, w workflow, signals <-chan os.Signal, restore func()) *session {
 	s := &session{console: c, crew: crew}
-	s.progress = startProgress(c.stderr, c.terminal, w.unit, w.done, crew.status)
+	if w.status == nil {
+		w.status = crew.status
+	}
+	s.progress = startProgress(c.stderr, c.terminal, w.unit, w.done, w.status)
 	s.on = watchInterrupts(signals, restore, func() {
 		s.progress.note("interrupted: finishing %s; once more to end at once", w.finishing)
 	})
