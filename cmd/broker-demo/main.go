@@ -48,14 +48,18 @@ var crews = map[string]func(*worker.Worker){
 	indexCrew: handlers.Index,
 	echoCrew:  handlers.Echo(0),
 	"crash":   handlers.Crash,
+	chaosCrew: handlers.Echo(chaosDelay),
 }
 
 func main() {
+	beHostile()
 	worker.Main(crews)
+	columns, _, err := term.GetSize(int(os.Stderr.Fd()))
 	os.Exit(run(os.Args[1:], console{
 		stdout:   os.Stdout,
 		stderr:   os.Stderr,
-		terminal: term.IsTerminal(int(os.Stderr.Fd())),
+		terminal: err == nil,
+		columns:  columns,
 	}))
 }
 
@@ -63,6 +67,7 @@ func main() {
 type console struct {
 	stdout, stderr io.Writer
 	terminal       bool // stderr is one
+	columns        int  // of that terminal
 }
 
 // Exit codes.
@@ -125,11 +130,13 @@ func rootCommand(c console, help io.Writer) *ffcli.Command {
 	set := flag.NewFlagSet("broker-demo", flag.ContinueOnError)
 	set.SetOutput(help)
 	return &ffcli.Command{
-		Name:        "broker-demo",
-		ShortUsage:  "broker-demo <command> [flags] [arguments]",
-		ShortHelp:   "A crew of worker processes on real input.",
-		FlagSet:     set,
-		Subcommands: []*ffcli.Command{runCommand(c, help), loadCommand(c, help), callCommand(c, help), idleCommand(c, help)},
+		Name:       "broker-demo",
+		ShortUsage: "broker-demo <command> [flags] [arguments]",
+		ShortHelp:  "A crew of worker processes on real input.",
+		FlagSet:    set,
+		Subcommands: []*ffcli.Command{
+			runCommand(c, help), loadCommand(c, help), callCommand(c, help), idleCommand(c, help), chaosCommand(c, help),
+		},
 		Exec: func(_ context.Context, args []string) error {
 			if len(args) > 0 {
 				return &exitError{exitUsage, fmt.Errorf("unknown command %q; broker-demo -h lists them", args[0])}

@@ -15,6 +15,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	beHostile()
 	worker.Main(crews) // the crews of the tests run this binary again
 	if crew, ok := crews[os.Getenv(asWorker)]; ok {
 		w := worker.New(worker.Options{InFlight: worker.AnyInFlight})
