@@ -79,4 +79,6 @@ func isClass(err error, classes ...broker.Class) bool {
 
 // transient says that a call was answered, or failed as it may while its pool loses workers: as poison, too, which is what a call is taken for
 // that we strike three times.
-func transient(err error) bool { return err == nil || isClass(err, broker.ClassUnavailable, broker.ClassInterrupted) }
+func transient(err error) bool {
+	return err == nil || isClass(err, broker.ClassUnavailable, broker.ClassInterrupted)
+}
