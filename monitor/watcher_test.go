@@ -170,7 +170,10 @@ func TestL1_3_TerminateTwiceArmsOneTimer(t *testing.T) {
 
 func TestL1_3_ExitCancelsTheTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchFunc(t, WatchOptions{}, obedient)
+		w := watchFunc(t, WatchOptions{}, func(m *process.Memory) int {
+			<-m.Signals()
+			return after(time.Second, 0)(m)
+		})
 		require.NoError(t, w.Terminate())
 		_, err := w.Wait()
 		require.NoError(t, err)

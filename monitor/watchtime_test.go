@@ -28,11 +28,11 @@ func TestL1_9_ANotificationHasADeadline(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				begun := time.Now()
-				var cause error
+				causes := make(chan error, 1)
 				w := watchFunc(t, WatchOptions{Line: func(ctx context.Context, _ *Watcher, _ Line) error {
 					c.handler(ctx)
-					cause = context.Cause(ctx)
-					return cause
+					causes <- context.Cause(ctx)
+					return ctx.Err()
 				}}, c.program)
 				_, err := w.Wait()
 				require.ErrorIs(t, err, ErrNotificationTimeout)
@@ -40,7 +40,7 @@ func TestL1_9_ANotificationHasADeadline(t *testing.T) {
 				require.EqualError(t, err, `watch "f": notification did not return in time (1m0s)`)
 				require.Equal(t, c.took, time.Since(begun))
 				time.Sleep(48 * time.Hour)
-				require.ErrorIs(t, cause, ErrNotificationTimeout)
+				require.ErrorIs(t, <-causes, ErrNotificationTimeout)
 			})
 		})
 	}
