@@ -84,7 +84,7 @@ func TestWhatAProcessIsTold(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		var told process.Options
 		var command process.Command
-		c := newCrew(t, Options{Name: "images", Command: process.Command{Path: "image-worker", Env: []string{}}, DrainTimeout: time.Second, Start: func(pc process.Command, po process.Options) (*process.Process, error) {
+		c := newCrew(t, Options{Name: "images", Command: process.Command{Path: "image-worker", Env: []string{}}, DrainTimeout: time.Second, Guard: true, SpareStrays: true, Start: func(pc process.Command, po process.Options) (*process.Process, error) {
 			told, command = po, pc
 			return process.StartFunc(program{}.run, po), nil
 		}})
@@ -93,5 +93,7 @@ func TestWhatAProcessIsTold(t *testing.T) {
 		require.Equal(t, "images/0", told.Name)
 		require.Equal(t, []string{"STDCREW_WORKER=1"}, told.ExtraEnv)
 		require.Equal(t, time.Second, told.DrainTimeout)
+		require.True(t, told.Guard)
+		require.True(t, told.SpareStrays)
 	})
 }

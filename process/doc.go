@@ -67,7 +67,7 @@
 // look through /proc serves all processes that have exited meanwhile, and takes about 15 ms of a processor where there are 1,000 processes; the next look
 // begins no sooner than ten times as long after it, or half a second. Not found are: who was started with an environment of its own, who
 // removed the variable or wrote over its place in memory, who has become another user (unless this program is root), and who runs where this program
-// has no /proc. Daemons on purpose are started in one of these ways, or Options.SpareStrays is set for the child.
+// has no /proc, or that of another PID namespace. Daemons on purpose are started in one of these ways, or Options.SpareStrays is set for the child.
 //
 // A host that was itself started by this package hands on the marks it carries, so what it leaves when it dies is found by whoever started it.
 //

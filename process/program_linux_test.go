@@ -40,6 +40,7 @@ var programs = map[string]func(args []string) int{
 	"subreaper":   playSubreaper,
 	"deathsignal": playDeathSignal,
 	"report":      playReport,
+	"procisours":  func([]string) int { fmt.Println(procIsOurs()); return 0 },
 	"ignoring":    playIgnoring,
 	"closedstdio": playClosedStdio,
 	"elsewhere":   playElsewhere,

@@ -209,6 +209,21 @@ func TestDeathsShareALook(t *testing.T) {
 	}
 }
 
+// Under the numbers of another namespace strangers would be killed.
+func TestSearchNeedsTheRightProc(t *testing.T) {
+	require.True(t, procIsOurs())
+	if _, err := exec.LookPath("unshare"); err != nil || os.Geteuid() != 0 {
+		t.Skip("needs root and unshare, for a PID namespace")
+	}
+	for _, c := range []struct {
+		flag, want string
+	}{{"--mount-proc", "true"}, {"--fork", "false"}} {
+		p := run(t, Command{Path: "unshare", Args: []string{"--pid", "--fork", c.flag, testBinary(t)}}, Options{ExtraEnv: asProgram("procisours")})
+		require.Equal(t, c.want, readLine(t, p.Stream()), c.flag)
+		require.True(t, ended(t, p).Success())
+	}
+}
+
 func TestMarksInEnvironments(t *testing.T) {
 	for environ, want := range map[string][]string{
 		"":                                      nil,
