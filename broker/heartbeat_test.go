@@ -65,6 +65,7 @@ func TestHeartbeat_HangsAreDeaths(t *testing.T) {
 			require.ErrorIs(t, err, rpc.ErrHang)
 			require.Equal(t, broker.ClassInterrupted, asBrokerError(t, err).Class)
 		}
+		synctest.Wait() // until the dead is buried
 		counters := s.Snapshot().Pools["images"].Counters
 		require.EqualValues(t, 1, counters.Deaths)
 		require.Equal(t, map[string]uint64{"hang": 1}, counters.Ends)
