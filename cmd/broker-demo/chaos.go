@@ -9,10 +9,11 @@ import (
 )
 
 const chaosHelp = `  Keeps a crew of workers under load and throws at it, one after another and several at a
-  time: KILL, TERM, SEGV and STOP (with CONT up to 300 ms later) to random workers, reloads,
-  some of them to a program that does not start, resizes and stops. Beside it, in pools of
-  the same broker, workers misbehave in all the ways that testworkers/hostile knows. The
-  sequence of faults depends on the seed alone; what comes of it does not.
+  time: KILL, TERM, SEGV and STOP to random workers, with CONT up to 300 ms later or when it
+  is too late; reloads, some of them to a program that does not start; resizes and stops.
+  Beside it, in pools of the same broker, workers misbehave in all the ways that
+  testworkers/hostile knows. The sequence of faults depends on the seed alone; what comes of
+  it does not.
 
   A fault is survived when a call to the same pool has been answered after it. Every call has
   a number. The workers write down what they execute, by number, and at the end chaos holds

@@ -42,7 +42,7 @@ var faultGroups = []struct {
 	kinds []string
 }{
 	{"kills", []string{faultKill, faultTerm, faultSegv}},
-	{"freezes", []string{faultFreeze}},
+	{"freezes", []string{faultFreeze, faultHang}},
 	{"reloads", []string{faultReload, faultBadReload}},
 	{"resizes", []string{faultResize}},
 	{"stops", []string{faultStop}},

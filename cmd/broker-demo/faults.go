@@ -15,6 +15,7 @@ const (
 	faultTerm      = "SIGTERM"
 	faultSegv      = "SIGSEGV"
 	faultFreeze    = "SIGSTOP" // and CONT after a while
+	faultHang      = "hang"    // STOP, and CONT when it is too late
 	faultReload    = "reload"
 	faultBadReload = "reload-failing" // to a program that does not become ready
 	faultResize    = "resize"
@@ -23,7 +24,7 @@ const (
 
 // perRound is how often each fault of the crew is thrown for every time that each hostile mode is.
 var perRound = map[string]int{
-	faultKill: 6, faultTerm: 3, faultSegv: 2, faultFreeze: 5, faultReload: 4, faultBadReload: 1, faultResize: 4, faultStop: 1,
+	faultKill: 6, faultTerm: 3, faultSegv: 2, faultFreeze: 5, faultHang: 1, faultReload: 4, faultBadReload: 1, faultResize: 4, faultStop: 1,
 }
 
 // fault is one thing that chaos does to workers. What a kind has no use for is drawn all the same.

@@ -7,8 +7,8 @@ import (
 
 // faultSignals are what faults send to a worker of the crew.
 var faultSignals = map[string]os.Signal{
-	faultKill: syscall.SIGKILL, faultTerm: syscall.SIGTERM, faultSegv: syscall.SIGSEGV, faultFreeze: syscall.SIGSTOP,
+	faultKill: syscall.SIGKILL, faultTerm: syscall.SIGTERM, faultSegv: syscall.SIGSEGV, faultFreeze: syscall.SIGSTOP, faultHang: syscall.SIGSTOP,
 }
 
-// thaw ends faultFreeze.
+// thaw has a frozen worker go on.
 const thaw = syscall.SIGCONT

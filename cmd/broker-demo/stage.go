@@ -14,10 +14,12 @@ import (
 
 const (
 	chaosCrew     = "chaos"
-	chaosInFlight = 2                    // calls that a worker of the crew has at a time
-	chaosDelay    = 4 * time.Millisecond // that each of them takes, so that most workers are struck in the middle of one
-	chaosLanes    = 4                    // hostile workers at a time
-	crewPlaces    = 8                    // faults of the crew at a time
+	chaosInFlight = 2                      // calls that a worker of the crew has at a time
+	chaosDelay    = 4 * time.Millisecond   // that each of them takes, so that most workers are struck in the middle of one
+	chaosBeat     = 300 * time.Millisecond // three of them without a sign of life are more than a freeze
+	hangHold      = 2 * time.Second        // of faultHang: the broker has long ended a worker that has calls
+	chaosLanes    = 4                      // hostile workers at a time
+	crewPlaces    = 8                      // faults of the crew at a time
 )
 
 // stage is where chaos takes place: a broker with the pool of the crew and those of the lanes.
@@ -49,13 +51,15 @@ func newStage(o *chaosOptions, mark string) (*stage, error) {
 
 func laneName(i int) string { return hostileCrew + "-" + strconv.Itoa(i) }
 
-// options of the crew's pool. There is no CallTimeout: a frozen worker goes on with its calls.
+// options of the crew's pool. There is no CallTimeout: a frozen worker goes on with its calls, and of one that hangs Heartbeat tells.
 func (s *stage) options(o *chaosOptions) broker.PoolOptions {
 	return broker.PoolOptions{
 		Command:     s.command(1),
 		Max:         o.workers,
 		InFlight:    chaosInFlight,
 		Queue:       o.callers + crewPlaces, // everybody may wait at once
+		MaxCalls:    500,                    // so that workers are recycled, too
+		Heartbeat:   chaosBeat,
 		CancelGrace: 500 * time.Millisecond, // more than a freeze
 		RetireGrace: 2 * time.Second,
 		StopGrace:   2 * time.Second,

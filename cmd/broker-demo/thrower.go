@@ -74,7 +74,9 @@ func (t *thrower) throw(ctx context.Context, f fault) error {
 	case faultStop:
 		err = pool.Stop(ctx)
 	case faultFreeze:
-		err = t.freeze(ctx, f)
+		err = t.freeze(ctx, f, f.hold)
+	case faultHang:
+		err = t.freeze(ctx, f, hangHold)
 	case faultReload, faultBadReload, faultResize:
 		err = t.reshape(ctx, f)
 	default:
@@ -96,7 +98,7 @@ func (t *thrower) strike(ctx context.Context, f fault) error {
 }
 
 // freeze stops a worker, whatever else happens to it meanwhile, and has it go on after a while.
-func (t *thrower) freeze(ctx context.Context, f fault) error {
+func (t *thrower) freeze(ctx context.Context, f fault, hold time.Duration) error {
 	ready := t.stage.crew.ready
 	return eventually(ctx, func(ctx context.Context) (bool, error) {
 		pids := ready()
@@ -104,7 +106,7 @@ func (t *thrower) freeze(ctx context.Context, f fault) error {
 			return false, nil
 		}
 		return signalListed(pids[f.pick%len(pids)], faultSignals[f.kind], ready, func(worker *os.Process) {
-			_ = pause(ctx, f.hold)
+			_ = pause(ctx, hold)
 			_ = worker.Signal(thaw) // it may have been killed
 		})
 	})
