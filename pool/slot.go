@@ -162,8 +162,8 @@ func (p *Pool) demand() demand {
 // replan acts on a change of the demand. It is also what the retry timer does.
 func (p *Pool) replan() { p.change(func(*effects) {}) }
 
-// mayStart says that replan could do something: a quick look for callers.
-func (p *Pool) mayStart() bool { return p.census.stopped > 0 }
+// mayStart says that replan could start a worker for a caller: a quick look.
+func (p *Pool) mayStart() bool { return p.census.processes() < p.max }
 
 // count takes the census.
 func (p *Pool) count() census {

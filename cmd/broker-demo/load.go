@@ -33,13 +33,15 @@ const loadHelp = `  Makes calls to a crew of workers for a while and prints how 
   a call that was answered has an end, one that was not executed has no begin, and without
   -idempotent none has two. For that CMD must answer ledger_echo, as testworkers/echo does.
 
+  -reload-every replaces all workers by fresh ones again and again, which no call is to notice.
+
   CPU per call is that of the host, which is this program with all its measuring, and of the
   workers, from the first call until they are gone; those that are started meanwhile to
   replace others are included. It is null where the system does not tell.
 
   -json ends with a line of JSON: calls seconds calls_per_s mean_us p50_us p90_us p99_us p999_us
   max_us cpu_us_per_call errors (by class) not_sent unknown (failed calls that were certainly
-  not executed, and that may have been) lost duplicated workers_started workers_lost.
+  not executed, and that may have been) lost duplicated workers_started workers_lost reloads.
 
   The first Ctrl-C ends the load when the calls under way are done, and prints what was measured
   (exit code 130), the second ends it at once. Exit code 1 means that something went wrong: a

@@ -18,7 +18,7 @@ import (
 
 // loadKeys are the keys of load's line of JSON, in order.
 const loadKeys = "calls seconds calls_per_s mean_us p50_us p90_us p99_us p999_us max_us cpu_us_per_call errors not_sent unknown lost duplicated " +
-	"workers_started workers_lost"
+	"workers_started workers_lost reloads"
 
 // decodeLoad decodes load's line of JSON.
 func decodeLoad(t *testing.T, line string) (s loadSummary) {
@@ -79,6 +79,21 @@ func TestLoadCountsEachCallOnceWhileWorkersAreKilled(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, ended, s.Calls-failed, "what was answered was executed")
 	require.LessOrEqual(t, int64(len(passes[loadPass])), s.Calls-s.NotSent, "what was not sent was not")
+}
+
+func TestLoadNoticesNoReload(t *testing.T) {
+	code, stdout, stderr := demo(t, "load", "-workers", "2", "-callers", "8", "-reload-every", "200ms", "-duration", "1500ms", "-json")
+	require.Equal(t, exitOK, code, stderr)
+	s := decodeLoad(t, stdout)
+	require.Greater(t, s.Reloads, int64(1))
+	require.GreaterOrEqual(t, s.WorkersStarted, 2+2*s.Reloads)
+	require.Empty(t, s.Errors)
+	require.Zero(t, s.Lost)
+	require.Contains(t, stderr, fmt.Sprintf("reloads: %d, after each", s.Reloads))
+
+	code, _, stderr = demo(t, "load", "-reload-every", "-1s")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "-reload-every -1s: give a duration such as 3s, or 0 for never")
 }
 
 func TestLoadOfIdempotentCallsIsRepeatedByTheBroker(t *testing.T) {

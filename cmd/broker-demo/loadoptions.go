@@ -33,6 +33,7 @@ type loadOptions struct {
 	args       msgpack.RawMessage
 	duration   time.Duration
 	rate       float64
+	reload     time.Duration
 	idempotent bool
 }
 
@@ -45,6 +46,7 @@ func (o *loadOptions) register(set *flag.FlagSet) {
 	set.StringVar(&o.argsJSON, "args", "", "send this `JSON` with each call in place of bytes")
 	set.DurationVar(&o.duration, "duration", 10*time.Second, "make calls for `D`, such as 1m")
 	set.Float64Var(&o.rate, "rate", 0, "make `R` calls a second, due at fixed times; 0 is as many as the callers can")
+	set.DurationVar(&o.reload, "reload-every", 0, "replace all workers by fresh ones every `D`; 0 is never")
 	set.BoolVar(&o.idempotent, "idempotent", false, "have the broker repeat calls whose worker was lost; otherwise they fail")
 }
 
@@ -72,6 +74,9 @@ func (o *loadOptions) complete(args []string) error {
 	}
 	if math.IsNaN(o.rate) || o.rate < 0 || o.rate > maxRate {
 		wrong("-rate %v: give calls a second, up to %d, or 0 for as many as the callers can", o.rate, maxRate)
+	}
+	if o.reload < 0 {
+		wrong("-reload-every %v: give a duration such as 3s, or 0 for never", o.reload)
 	}
 	o.checkPayload(wrong)
 	return errors.Join(problems...)

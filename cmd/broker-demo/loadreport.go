@@ -32,6 +32,7 @@ type loadSummary struct {
 	Duplicated     int64            `json:"duplicated"`      // calls that ended twice, or were executed twice though not idempotent
 	WorkersStarted int64            `json:"workers_started"` // processes
 	WorkersLost    int64            `json:"workers_lost"`    // processes that ended without having been asked to
+	Reloads        int64            `json:"reloads"`         // of all workers, after each of which none of before was left
 
 	load                string // how the calls were made
 	hostCPU, workersCPU float64
@@ -89,6 +90,9 @@ func (s *loadSummary) writeText(out io.Writer) error {
 	}
 	fmt.Fprintf(out, "failed calls: %s; retries: %d\n", s.failed(), s.retries)
 	fmt.Fprintf(out, "workers: %d started, %d lost\n", s.WorkersStarted, s.WorkersLost)
+	if s.Reloads > 0 {
+		fmt.Fprintf(out, "reloads: %d, after each of which no worker of before was left\n", s.Reloads)
+	}
 	if s.behind > time.Second {
 		fmt.Fprintf(out, "the rate is more than these callers and workers can do: it took %.1f s longer\n", s.behind.Seconds())
 	}

@@ -27,7 +27,7 @@ func TestLoadJSONIsOneLineWithTheseKeys(t *testing.T) {
 	require.NoError(t, sampleLoad().writeJSON(&out))
 	require.Equal(t, `{"calls":2000,"seconds":1.5,"calls_per_s":1333.333,"mean_us":500.505,"p50_us":500.223,"p90_us":900.095,"p99_us":990.207,`+
 		`"p999_us":999.423,"max_us":1000.447,"cpu_us_per_call":20,"errors":{"interrupted":3,"remote":1},"not_sent":1,"unknown":2,"lost":0,"duplicated":0,`+
-		`"workers_started":5,"workers_lost":3}`+"\n", out.String())
+		`"workers_started":5,"workers_lost":3,"reloads":0}`+"\n", out.String())
 
 	out.Reset()
 	require.NoError(t, (&loadSummary{Errors: map[string]int64{}}).writeJSON(&out))

@@ -24,6 +24,7 @@ type loadRun struct {
 	book      book
 	latencies *latencies
 	failures  failures
+	reloads   int64
 	gaveUp    func() // ends drain
 }
 
@@ -90,9 +91,10 @@ func (r *loadRun) load(drain context.Context) loadSummary {
 		g.pace = loop
 		r.progress.setTotal(loop.calls)
 	}
+	stopReloads := r.reloadEvery(o.reload)
 	g.run(drain, r.on.force)
-
 	took := time.Since(start)
+	stopReloads()
 	begun, ended, duplicated := r.book.totals()
 	s := loadSummary{Calls: ended, Lost: begun - ended, Duplicated: duplicated, load: o.describe(), unmade: max(0, g.pace.due()-begun)}
 	if !g.closed {
@@ -139,7 +141,7 @@ func (r *loadRun) finish(s *loadSummary) {
 			s.Duplicated += ledger.duplicated
 		}
 	}
-	s.other = r.other.Load()
+	s.other, s.Reloads = r.other.Load(), r.reloads
 }
 
 func (r *loadRun) print(s *loadSummary) error {
