@@ -36,6 +36,9 @@ const (
 	// more before it was killed, under a pid that had been passed already.
 	strayRounds = 4
 
+	// searchDelay is how long after a death the search for what it left begins: first those get the processor who wait to learn of the death.
+	searchDelay = 5 * time.Millisecond
+
 	// searchRest is how many times the duration of a look passes until the next, so that many deaths in a row cost a tenth of a processor.
 	searchRest = 10
 	// maxSearchRest bounds that pause.
@@ -50,6 +53,9 @@ func (s *searcher) begin(mark string, group int) *quest {
 	s.waiting = append(s.waiting, q)
 	if !s.searching {
 		s.searching = true
+		if begin := time.Now().Add(searchDelay); s.notBefore.Before(begin) {
+			s.notBefore = begin
+		}
 		// Ends when nobody waits.
 		go s.run()
 	}
