@@ -19,6 +19,10 @@
 //	broker-demo idle -workers 1000
 //
 // measures what a large crew costs that has nothing to do.
+//
+//	broker-demo monitor -- sh -c 'date; exit 1'
+//
+// keeps a program running that knows nothing of this project, and prints what happens to it.
 package main
 
 import (
@@ -136,6 +140,7 @@ func rootCommand(c console, help io.Writer) *ffcli.Command {
 		FlagSet:    set,
 		Subcommands: []*ffcli.Command{
 			runCommand(c, help), loadCommand(c, help), callCommand(c, help), idleCommand(c, help), chaosCommand(c, help),
+			monitorCommand(c, help),
 		},
 		Exec: func(_ context.Context, args []string) error {
 			if len(args) > 0 {
