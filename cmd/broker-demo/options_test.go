@@ -80,7 +80,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"load", "-ledger", "absent/dir/l"}, exitUsage, "", "-ledger: open "},
 		{[]string{"call", "-h"}, exitOK, "-arg VALUE", ""},
 		{[]string{"call", "cmd"}, exitUsage, "", "broker-demo: a worker program and a method are needed: "},
-		{[]string{"monitor", "-h"}, exitOK, "-max-attempts N", ""},
+		{[]string{"monitor", "-h"}, exitOK, "-max-attempts 0", ""},
 		{[]string{"monitor", "-json"}, exitUsage, "", "broker-demo: a command is needed: "},
 	}
 	for _, test := range tests {
