@@ -88,8 +88,10 @@ func fail(w http.ResponseWriter, err error) {
 	case broker.Retryable(err): // it has not been touched
 		status, text = http.StatusServiceUnavailable, "too busy"
 		w.Header().Set("Retry-After", "1")
-	case errors.Is(err, broker.ErrTransient): // it has been tried several times, and workers were lost over it
-		status, text = http.StatusBadGateway, "the picture broke the workers"
+	case errors.Is(err, broker.ErrPoison): // it has been tried alone, and crashed its workers
+		status, text = http.StatusUnprocessableEntity, "the picture breaks what reads it"
+	case errors.Is(err, broker.ErrTransient): // it has been tried several times, and workers were lost meanwhile
+		status, text = http.StatusBadGateway, "too many workers were lost"
 	}
 	http.Error(w, text, status)
 }

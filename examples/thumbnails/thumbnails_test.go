@@ -59,9 +59,9 @@ func TestFailures(t *testing.T) {
 		status int
 	}{
 		{"a crash is repeated", func(p *brokertest.Pool) { p.Next("resize", 1, brokertest.Killed(11, "")) }, http.StatusOK},
-		{"a picture that kills", func(p *brokertest.Pool) { p.Next("resize", -1, brokertest.Killed(11, "")) }, http.StatusBadGateway},
+		{"a picture that kills", func(p *brokertest.Pool) { p.Next("resize", -1, brokertest.Killed(11, "")) }, http.StatusUnprocessableEntity},
 		{"a worker that hangs", func(p *brokertest.Pool) { p.Next("resize", 1, brokertest.Hang()) }, http.StatusGatewayTimeout},
-		{"a worker that freezes", func(p *brokertest.Pool) { p.Next("resize", 1, brokertest.Freeze()) }, http.StatusGatewayTimeout},
+		{"a frozen worker is replaced", func(p *brokertest.Pool) { p.Next("resize", 1, brokertest.Freeze()) }, http.StatusOK},
 		{"turned down", func(p *brokertest.Pool) { p.Next("resize", 1, brokertest.Interrupted(broker.NotSent)) }, http.StatusServiceUnavailable},
 		{"no worker starts", func(p *brokertest.Pool) { p.NextStart(-1, brokertest.Exit(1, "no license")) }, http.StatusServiceUnavailable},
 	}
