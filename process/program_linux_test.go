@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -40,8 +41,9 @@ var programs = map[string]func(args []string) int{
 	"subreaper":   playSubreaper,
 	"deathsignal": playDeathSignal,
 	"report":      playReport,
-	"procisours":  func([]string) int { fmt.Println(procIsOurs()); return 0 },
+	"procisours":  playProcIsOurs,
 	"ignoring":    playIgnoring,
+	"ignoring2":   playIgnoringTwice,
 	"closedstdio": playClosedStdio,
 	"elsewhere":   playElsewhere,
 }
@@ -185,6 +187,23 @@ func playDeathSignal([]string) int {
 	return 0
 }
 
+// playProcIsOurs prints whether /proc can be relied on, and how a memory limit and a look at the memory of a process fail where it cannot.
+func playProcIsOurs([]string) int {
+	ourCgroups = func() *cgroups { return &cgroups{} } // /proc counts only without
+	fmt.Println(procIsOurs())
+	_, err := Start(Command{Path: "true", Limits: Limits{Memory: 1 << 40}}, Options{})
+	fmt.Println(err)
+	p, err := Start(Command{Path: "cat"}, Options{})
+	if err != nil {
+		panic(err)
+	}
+	_, err = p.RSS()
+	fmt.Println(err)
+	p.Do(Kill)
+	<-p.Ended()
+	return 0
+}
+
 // playIgnoring is a host that ignores signals, in addition to those it was started with. It prints the signal masks of a child, then its own
 // and the signals that it knows to be ignored.
 func playIgnoring(args []string) int {
@@ -213,6 +232,26 @@ func playIgnoring(args []string) int {
 			fmt.Println("ignored", int(n))
 		}
 	}
+	return 0
+}
+
+// playIgnoringTwice starts children in the two ways that there are at the same time. It prints the signal masks of those that ignore HUP.
+func playIgnoringTwice(args []string) int {
+	signal.Ignore(unix.SIGHUP)
+	var both sync.WaitGroup
+	for _, limits := range []Limits{{}, {NoNewPrivs: true}} {
+		both.Go(func() {
+			for range number(args[0]) {
+				p, err := Start(Command{Path: "grep", Args: []string{"SigIgn:.*[13579bdf]$", "/proc/self/status"}, Limits: limits}, Options{SpareStrays: true})
+				if err != nil {
+					panic(err)
+				}
+				io.Copy(os.Stdout, p.Stream())
+				<-p.Ended()
+			}
+		})
+	}
+	both.Wait()
 	return 0
 }
 

@@ -74,14 +74,22 @@ func (s *threadSpawner) run() {
 	}
 	close(s.prepared)
 	for r := range s.requests {
-		restore := unignoreSignals()
-		pid, err := syscall.ForkExec(r.program, r.argv, r.attr)
-		if err == nil && r.forked != nil {
-			r.forked(pid)
-		}
-		restore()
-		r.result <- spawnResult{pid, err}
+		r.result <- r.fork()
 	}
+}
+
+// forking is held from before a fork until the signals are as they were: which are ignored is the same for all threads.
+var forking sync.Mutex
+
+func (r spawnRequest) fork() spawnResult {
+	forking.Lock()
+	defer forking.Unlock()
+	defer unignoreSignals()()
+	pid, err := syscall.ForkExec(r.program, r.argv, r.attr)
+	if err == nil && r.forked != nil {
+		r.forked(pid)
+	}
+	return spawnResult{pid, err}
 }
 
 // unignoreSignals makes the signals that this program ignores have a handler until restore is called. A child inherits that a signal is

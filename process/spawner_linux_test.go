@@ -197,3 +197,12 @@ func TestL5_10_P46_IgnoredSignalsAreDefaultInTheChild(t *testing.T) {
 		check(t, masks(t, "trap '' HUP;", "2"), 1, 2)
 	})
 }
+
+// Which signals are ignored is the same for both spawners: one must not put it back while the other forks.
+func TestL5_10_IgnoredSignalsAreDefaultInBothKindsOfChildren(t *testing.T) {
+	p := play(t, Options{}, "ignoring2", "20")
+	all, err := io.ReadAll(p.Stream())
+	require.NoError(t, err)
+	require.Empty(t, string(all))
+	require.True(t, ended(t, p).Success(), p.StderrTail())
+}
