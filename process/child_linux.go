@@ -150,13 +150,13 @@ func (c *linuxChild) release() error {
 }
 
 func (c *linuxChild) resident() (int64, error) {
-	sum := residentOf(c.id)
+	sum, err := residentOf(c.id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reaped { // the pid may have been a stranger's
 		return 0, ErrExited
 	}
-	return sum, nil
+	return sum, err
 }
 
 // isOurs tells whether the dead child is still there to be reaped.

@@ -75,7 +75,7 @@ func (w *memoryWatch) forget(p *Process) {
 // check kills a process that is over its limit, and tells whether it has. The quick look finds too much at times, never too little.
 func (w *memoryWatch) check(p *Process, limit int64) (killed bool) {
 	pid := p.PID()
-	if residentOf(pid) <= limit {
+	if sum, err := residentOf(pid); err != nil || sum <= limit {
 		return false
 	}
 	resident := exactResidentOf(pid)

@@ -179,5 +179,5 @@ func TestLimitThatCannotBeWatchedIsAnError(t *testing.T) {
 	if ended(t, p); len(all) == 0 {
 		t.Skip("facility missing: mount namespaces:", p.StderrTail())
 	}
-	require.Equal(t, `start "true": Limits.Memory: unsupported operation: resident memory cannot be read (/proc must be mounted)`+"\n", string(all))
+	require.Equal(t, `start "true": Limits.Memory: unsupported operation: resident memory cannot be read (/proc must be mounted, and be that of this program's PID namespace)`+"\n", string(all))
 }

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -17,6 +18,7 @@ import (
 type groupMembers struct {
 	mu   sync.Mutex // held while looking: who comes meanwhile gets what is found
 	byID map[int][]int
+	seen bool      // /proc could be looked at, and its numbers are ours
 	next time.Time // when to look again
 }
 
@@ -29,13 +31,19 @@ const (
 	lookShare = 10
 )
 
-// of returns the members of a group, its leader first.
+// of returns the members of a group, its leader first. It returns none where what /proc says of a number would be about a stranger.
 func (m *groupMembers) of(leader int) []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if now := time.Now(); !now.Before(m.next) {
-		m.byID = findMembers()
+		m.byID, m.seen = nil, procIsOurs()
+		if m.seen {
+			m.byID = findMembers()
+		}
 		m.next = time.Now().Add(max(membersAge, lookShare*time.Since(now)))
+	}
+	if !m.seen {
+		return nil
 	}
 	return append([]int{leader}, m.byID[leader]...)
 }
@@ -61,14 +69,21 @@ func findMembers() map[int][]int {
 	return found
 }
 
+// errUnseen is the error where the kernel does not tell.
+var errUnseen = errors.New("resident memory cannot be read")
+
 // residentOf is the bytes of memory that the processes of a group have, by a quick look: pages that they share count for each of them.
-func residentOf(leader int) (sum int64) {
-	for _, pid := range members.of(leader) {
+func residentOf(leader int) (sum int64, err error) {
+	group := members.of(leader)
+	if group == nil {
+		return 0, fmt.Errorf("%w: %w", errors.ErrUnsupported, errUnseen)
+	}
+	for _, pid := range group {
 		if inGroup(pid, leader) {
 			sum += resident(pid)
 		}
 	}
-	return sum
+	return sum, nil
 }
 
 // exactResidentOf is the same by a slow look. Pages that processes share count in part for each of them, and a process that has been forked and still

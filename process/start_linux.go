@@ -119,16 +119,14 @@ func fork(program string, c Command, attr *syscall.ProcAttr, born func(pid int))
 		_ = group.remove() // it is empty
 		attr.Sys.UseCgroupFD = false
 	}
-	if c.Limits.Memory > 0 && resident(os.Getpid()) == 0 {
-		return 0, nil, refusal(c, "Limits.Memory", errUnseen, "/proc must be mounted")
+	if c.Limits.Memory > 0 && !procIsOurs() {
+		return 0, nil, refusal(c, "Limits.Memory", errUnseen, "/proc must be mounted, and be that of this program's PID namespace")
 	}
 	if pid, err = s.spawn(program, argv(c), attr, born); err == nil && group != nil {
 		ourCgroups().giveUp() // it was the group's fault
 	}
 	return pid, nil, err
 }
-
-var errUnseen = errors.New("resident memory cannot be read")
 
 func spawnInto(group *cgroup, s *threadSpawner, program string, c Command, attr *syscall.ProcAttr, born func(pid int)) (int, error) {
 	fd, err := group.open()
