@@ -47,7 +47,8 @@ type child interface {
 	closeStdin()
 	// release gives back what the process has had of the system beside itself. It is called once, after reap, and may take cgroupGrace.
 	release() error
-	// resident returns the bytes of memory that the process has, with its group. Once reaped it returns ErrExited.
+	// resident returns the bytes of memory that the process has, with its group. Once reaped it returns ErrExited. Where the system does not
+	// tell, the error is errors.ErrUnsupported.
 	resident() (int64, error)
 	// aftermath begins to look for what the process has left behind outside of its group, and to kill it. The function that it returns waits
 	// for the result. It is called once, after reap.
@@ -148,13 +149,15 @@ func (p *Process) Exited() <-chan struct{} { return p.exited }
 func (p *Process) Drained() <-chan struct{} { return p.stderr.over() }
 
 // Ended is closed when the process has exited, its standard error has been read to the end or DrainTimeout is over, and a search for what it
-// has left behind is over, which takes some milliseconds, 2 s at most. Then the Report is complete. For a Managed that goes for standard
-// output too, and the functions of its ManagedOptions have returned and will not be called again.
+// has left behind is over, which takes some milliseconds, 2 s after the exit at most. Then the Report is complete. For a Managed that goes for
+// standard output too, and the functions of its ManagedOptions have returned and will not be called again. A control group of its own that the kernel cannot
+// empty takes up to 2 s more.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
 // RSS returns the bytes of memory that the process and its group have at present: resident, so without what is swapped out. Pages that several of
 // them share count for each. It takes some microseconds; who else is in the group is found out at most four times a second. After the exit
-// it returns ErrExited. An in-memory process has what [Memory.SetRSS] said, before that errors.ErrUnsupported.
+// it returns ErrExited. Where /proc is missing, or is that of another PID namespace, the error is errors.ErrUnsupported. An in-memory process has
+// what [Memory.SetRSS] said, before that errors.ErrUnsupported.
 func (p *Process) RSS() (int64, error) { return p.child.resident() }
 
 // Report says how the process ended. It is zero before Exited, and its StderrTail is complete after Ended.

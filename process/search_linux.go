@@ -20,8 +20,9 @@ type searcher struct {
 // quest is the search for the strays of one process.
 type quest struct {
 	mark   string
-	group  int // the process's own, whose members have been killed already; 0 if they have not
-	rounds int // how many looks there have been
+	group  int       // the process's own, whose members have been killed already; 0 if they have not
+	until  time.Time // when the process no longer waits for the result
+	rounds int       // how many looks there have been
 	found  bool
 	strays []Stray       // under the searcher's mu
 	done   chan struct{} // closed when the search is over
@@ -47,7 +48,7 @@ const (
 
 // begin starts the search for what carries a mark.
 func (s *searcher) begin(mark string, group int) *quest {
-	q := &quest{mark: mark, group: group, done: make(chan struct{})}
+	q := &quest{mark: mark, group: group, until: time.Now().Add(strayWait), done: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiting = append(s.waiting, q)
@@ -62,9 +63,9 @@ func (s *searcher) begin(mark string, group int) *quest {
 	return q
 }
 
-// result waits for the end of a search, up to strayWait, and returns what has been found.
+// result waits for the end of a search, up to strayWait from its beginning, and returns what has been found.
 func (s *searcher) result(q *quest) []Stray {
-	closedWithin(q.done, strayWait)
+	closedWithin(q.done, time.Until(q.until))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(q.strays)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -127,14 +128,16 @@ func TestP30_StraysOfAnotherUserAreNamed(t *testing.T) {
 }
 
 func TestDrainedComesBeforeTheSearch(t *testing.T) {
-	strays.mu.Lock()
-	strays.notBefore = time.Now().Add(maxSearchRest)
-	strays.mu.Unlock()
-	p := sh(t, "echo bye >&2", Options{})
+	p := sh(t, "read go; echo bye >&2", Options{})
+	strays.mu.Lock() // no search begins
+	search := sync.OnceFunc(strays.mu.Unlock)
+	defer search()
+	require.NoError(t, p.Do(CloseStdin))
 	wait(t, p.Drained())
 	wait(t, p.Exited())
 	require.Equal(t, "bye\n", p.Report().StderrTail)
 	require.False(t, isClosed(p.Ended()))
+	search()
 	require.Equal(t, "bye\n", ended(t, p).StderrTail)
 }
 
@@ -178,6 +181,19 @@ func TestSearchGoesOnWhileSomethingIsFound(t *testing.T) {
 	require.LessOrEqual(t, time.Until(s.notBefore), maxSearchRest)
 }
 
+// The time in which the streams are drained counts, so that the end of a process is not put off twice.
+func TestResultIsAwaitedFromTheBeginningOfTheSearch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &searcher{searching: true} // nobody runs it
+		q := s.begin("mark", 0)
+		time.Sleep(strayWait / 2)
+		s.result(q)
+		require.Equal(t, q.until, time.Now())
+		s.result(q)
+		require.Equal(t, q.until, time.Now())
+	})
+}
+
 // Many deaths share a look at the processes of the system.
 func TestDeathsShareALook(t *testing.T) {
 	const many = 40
@@ -217,9 +233,15 @@ func TestSearchNeedsTheRightProc(t *testing.T) {
 	}
 	for _, c := range []struct {
 		flag, want string
-	}{{"--mount-proc", "true"}, {"--fork", "false"}} {
+	}{
+		{"--mount-proc", "true\n<nil>\n<nil>\n"},
+		{"--fork", "false\n" + `start "true": Limits.Memory: unsupported operation: resident memory cannot be read (/proc must be mounted, and be ` +
+			"that of this program's PID namespace)\nunsupported operation: resident memory cannot be read\n"},
+	} {
 		p := run(t, Command{Path: "unshare", Args: []string{"--pid", "--fork", c.flag, testBinary(t)}}, Options{ExtraEnv: asProgram("procisours")})
-		require.Equal(t, c.want, readLine(t, p.Stream()), c.flag)
+		said, err := io.ReadAll(p.Stream())
+		require.NoError(t, err)
+		require.Equal(t, c.want, string(said), c.flag)
 		require.True(t, ended(t, p).Success())
 	}
 }
