@@ -248,7 +248,10 @@ func TestGuardianIsReplaced(t *testing.T) {
 			stopped := table.present()
 			require.NoError(t, unix.Kill(stopped, unix.SIGSTOP))
 			begun := time.Now()
-			for range 10_000 {
+			for range 10_000 { // more than the pipe holds
+				if table.present() != stopped {
+					break
+				}
 				place := table.reserve()
 				place.add(firstMemoryPID) // no such group
 				place.leave()
