@@ -19,10 +19,11 @@ type life struct {
 	streak     streak
 	generation int
 	pid        int
-	probed     chan struct{} // closed when the last prober has returned
+	probed     <-chan struct{} // closed when the last prober has returned, also if that is one of a life before this one
 
-	gone chan struct{} // closed when no process is left, neither of this life nor of one before it
-	done chan struct{} // closed when also all its events have been told
+	gone       chan struct{} // closed when no process is left, neither of this life nor of one before it
+	probesOver chan struct{} // closed when also no prober is under way
+	done       chan struct{} // closed when also all its events have been told
 }
 
 // newLife makes a life that follows the one before, which may be nil. Monitor.mu is held.
@@ -34,13 +35,14 @@ func newLife(m *Monitor, p *program, before *life) *life {
 		streak:     newStreak(p.opts),
 		generation: p.status.Generation,
 		gone:       make(chan struct{}),
+		probesOver: make(chan struct{}),
 		done:       make(chan struct{}),
 	}
 	past := make(chan struct{})
 	close(past)
 	l.probed, l.afterGone, l.afterDone = past, past, past
 	if before != nil {
-		l.afterGone, l.afterDone = before.gone, before.done
+		l.probed, l.afterGone, l.afterDone = before.probesOver, before.gone, before.done
 	}
 	if m.opts.OnEvent != nil {
 		l.outbox = newMailbox(p.name, m.opts.EventBuffer)
@@ -54,6 +56,7 @@ func (l *life) live() {
 	close(l.gone)
 
 	<-l.probed
+	close(l.probesOver)
 	if l.outbox != nil {
 		l.outbox.close()
 		return // tell says when all is done

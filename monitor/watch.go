@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/stdcrew/stdcrew/process"
@@ -106,7 +107,8 @@ func (w *Watcher) feed() {
 // feeder is a source of standard input with which the standard input ends.
 type feeder struct {
 	io.Reader
-	over func() error
+	over  func() error
+	ended atomic.Bool
 }
 
 func (f *feeder) Read(p []byte) (int, error) {
@@ -114,12 +116,14 @@ func (f *feeder) Read(p []byte) (int, error) {
 	if err == nil || n > 0 {
 		return n, nil // an error comes again with the next Read
 	}
+	f.ended.Store(true)
 	_ = f.over()
 	return 0, err
 }
 
+// Close leaves a source alone that has ended: then it is the source that ends the standard input, not the other way round.
 func (f *feeder) Close() error {
-	if c, ok := f.Reader.(io.Closer); ok {
+	if c, ok := f.Reader.(io.Closer); ok && !f.ended.Load() {
 		return c.Close()
 	}
 	return nil

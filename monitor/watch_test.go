@@ -151,6 +151,17 @@ func TestL1_7_NotificationsThatAreNoLinesAreBounded(t *testing.T) {
 	})
 }
 
+// closeCounter is a source that counts how often it has been closed.
+type closeCounter struct {
+	io.Reader
+	closed int
+}
+
+func (c *closeCounter) Close() error {
+	c.closed++
+	return nil
+}
+
 func TestWatchStdin(t *testing.T) {
 	echo := func(m *process.Memory) int {
 		io.Copy(m.Stdout, m.Stdin)
@@ -164,6 +175,12 @@ func TestWatchStdin(t *testing.T) {
 		r, err = watchFunc(t, WatchOptions{MaxOutput: 100, Stdin: strings.NewReader("hello")}, echo).Wait()
 		require.NoError(t, err)
 		require.Equal(t, "hello", string(r.Output))
+
+		ended := &closeCounter{Reader: strings.NewReader("hello")}
+		_, err = watchFunc(t, WatchOptions{Stdin: ended}, echo).Wait()
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Zero(t, ended.closed, "a source that has ended is left alone")
 
 		in, out := io.Pipe()
 		_, err = watchFunc(t, WatchOptions{Stdin: in}, after(time.Second, 0)).Wait()

@@ -62,8 +62,8 @@ type WatchOptions struct {
 	// MaxOutput is how many bytes of the standard output are collected in the result, from its beginning. If zero, none are.
 	MaxOutput int
 
-	// Stdin is what the program reads. It is read on a goroutine of its own, and closed if it has a Close when the program no longer reads.
-	// If nil, standard input is empty.
+	// Stdin is what the program reads. It is read on a goroutine of its own until its end, or until the program no longer reads: then it is closed,
+	// if it has a Close. If nil, standard input is empty.
 	Stdin io.Reader
 
 	// Start starts the process. If nil, it is process.StartManaged. Tests put processes in memory here.
