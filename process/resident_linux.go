@@ -36,8 +36,8 @@ func (m *groupMembers) of(leader int) []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if now := time.Now(); !now.Before(m.next) {
-		m.byID, m.seen = nil, procIsOurs()
-		if m.seen {
+		m.byID = nil
+		if m.seen, _ = procIsOurs(); m.seen {
 			m.byID = findMembers()
 		}
 		m.next = time.Now().Add(max(membersAge, lookShare*time.Since(now)))

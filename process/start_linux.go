@@ -119,13 +119,24 @@ func fork(program string, c Command, attr *syscall.ProcAttr, born func(pid int))
 		_ = group.remove() // it is empty
 		attr.Sys.UseCgroupFD = false
 	}
-	if c.Limits.Memory > 0 && !procIsOurs() {
-		return 0, nil, refusal(c, "Limits.Memory", errUnseen, "/proc must be mounted, and be that of this program's PID namespace")
+	if c.Limits.Memory > 0 {
+		if err := watchable(c); err != nil {
+			return 0, nil, err
+		}
 	}
 	if pid, err = s.spawn(program, argv(c), attr, born); err == nil && group != nil {
 		ourCgroups().giveUp() // it was the group's fault
 	}
 	return pid, nil, err
+}
+
+// watchable returns why the memory of processes cannot be watched.
+func watchable(c Command) error {
+	ours, err := procIsOurs()
+	if err == nil && !ours {
+		return refusal(c, "Limits.Memory", errUnseen, "/proc must be mounted, and be that of this program's PID namespace")
+	}
+	return err
 }
 
 func spawnInto(group *cgroup, s *threadSpawner, program string, c Command, attr *syscall.ProcAttr, born func(pid int)) (int, error) {

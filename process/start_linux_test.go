@@ -229,13 +229,14 @@ func TestL5_1_NoDescriptorsFree(t *testing.T) {
 	defer restore()
 
 	const needed = 6 + 2 + 1   // pipes, the pipe that the exec reports through, the pidfd
+	limited := Command{Path: "true", Limits: Limits{Memory: memoryTestLimit}}
 	for free := range needed { // so that each step of the start fails once
 		low := unix.Rlimit{Cur: numberOfFree(free), Max: limit.Max}
 		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
-		_, err := Start(Command{Path: "true"}, Options{})
+		_, err := Start(limited, Options{})
 		restore()
 		require.ErrorIs(t, err, syscall.EMFILE, "%d free", free)
-		require.ErrorContains(t, err, "ulimit -n")
+		require.ErrorContains(t, err, "ulimit -n", "%d free", free)
 		require.Equal(t, before, descriptors())
 	}
 }

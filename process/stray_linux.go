@@ -2,6 +2,8 @@ package process
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -40,7 +42,7 @@ const (
 // lookAround kills what carries one of the quests' marks, and tells note about it. When it returns they are dead, if the kernel could do that
 // within strayEnd.
 func lookAround(quests []*quest, note func(*quest, Stray)) {
-	if !procIsOurs() {
+	if ours, _ := procIsOurs(); !ours {
 		return
 	}
 	l := &look{quests: make(map[string]*quest, len(quests)), note: note, uid: os.Geteuid(), environ: make([]byte, environRead)}
@@ -67,12 +69,15 @@ func lookAround(quests []*quest, note func(*quest, Stray)) {
 }
 
 // procIsOurs tells whether /proc shows this program's PID namespace. That of another one, as a container may have it, has other numbers for the
-// same processes.
-func procIsOurs() bool {
-	status, _ := os.ReadFile("/proc/self/status")
+// same processes. An error says that this could not be found out now, as there are too many open files.
+func procIsOurs() (bool, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
 	_, rest, _ := bytes.Cut(status, []byte("\nNSpid:"))
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	return string(bytes.TrimSpace(line)) == strconv.Itoa(os.Getpid()) // one number, since there is none between that namespace and ours
+	return string(bytes.TrimSpace(line)) == strconv.Itoa(os.Getpid()), nil // one number, since there is none between that namespace and ours
 }
 
 // at looks at one process. Its pid may go to another process at any time, which must carry a mark itself to be harmed: the pidfd is opened

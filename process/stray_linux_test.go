@@ -227,15 +227,17 @@ func TestDeathsShareALook(t *testing.T) {
 
 // Under the numbers of another namespace strangers would be killed.
 func TestSearchNeedsTheRightProc(t *testing.T) {
-	require.True(t, procIsOurs())
+	ours, err := procIsOurs()
+	require.NoError(t, err)
+	require.True(t, ours)
 	if _, err := exec.LookPath("unshare"); err != nil || os.Geteuid() != 0 {
 		t.Skip("needs root and unshare, for a PID namespace")
 	}
 	for _, c := range []struct {
 		flag, want string
 	}{
-		{"--mount-proc", "true\n<nil>\n<nil>\n"},
-		{"--fork", "false\n" + `start "true": Limits.Memory: unsupported operation: resident memory cannot be read (/proc must be mounted, and be ` +
+		{"--mount-proc", "true <nil>\n<nil>\n<nil>\n"},
+		{"--fork", "false <nil>\n" + `start "true": Limits.Memory: unsupported operation: resident memory cannot be read (/proc must be mounted, and be ` +
 			"that of this program's PID namespace)\nunsupported operation: resident memory cannot be read\n"},
 	} {
 		p := run(t, Command{Path: "unshare", Args: []string{"--pid", "--fork", c.flag, testBinary(t)}}, Options{ExtraEnv: asProgram("procisours")})
