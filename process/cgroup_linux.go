@@ -51,9 +51,9 @@ func cgroupPlace(mountinfo, cgroup string) (mount, own string) {
 	return "", ""
 }
 
-// delegatedBase returns the directory in which groups with a memory limit can be made, or nothing. That is the one above this program's own group, if
-// it was delegated to it and can be killed whole (Linux 5.14): a group with processes in it, as our own is, can have no limited groups below, and what is not delegated belongs to the
-// system's manager. Making children there keeps them in the service that this program is.
+// delegatedBase returns the directory in which groups with a memory limit can be made, or nothing. That is the one above this program's own
+// group, if it was delegated to it and can be killed whole (Linux 5.14): a group with processes in it, as our own is, can have no limited groups
+// below, and what is not delegated belongs to the system's manager. Making children there keeps them in the service that this program is.
 func delegatedBase(mount, own string, delegated func(dir string) bool) string {
 	own = filepath.Clean("/" + own)
 	if own == "/" {

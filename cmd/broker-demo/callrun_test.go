@@ -87,7 +87,7 @@ func TestCallPrintsHowItFailed(t *testing.T) {
 		text  []string
 	}{
 		{"crash", []string{"kill"}, "class: interrupted, delivery: may have been executed\n",
-			[]string{"): killed by signal 9 (KILL) after ", "call: ", "interrupted: killed by signal 9 (KILL)"}},
+			[]string{"): killed by signal 9 (KILL)", "call: ", "interrupted: killed by signal 9 (KILL)"}},
 		{"crash", []string{"exit", "3"}, "class: interrupted, delivery: may have been executed\n", []string{"): exited with code 3 after "}},
 		{echoCrew, []string{"jump"}, "class: caller, delivery: not executed\n", []string{`unknown method "jump"`}},
 		{echoCrew, []string{"ledger_echo", `{"ledger": "/absent/l"}`}, "class: remote, delivery: answered\n", []string{"open ledger: "}},
