@@ -23,7 +23,7 @@ func TestL1_FrozenWorkersAreReplaced(t *testing.T) {
 		StopGrace: 50 * time.Millisecond, CloseGrace: 50 * time.Millisecond,
 	}
 	timed := graces
-	timed.CallTimeout = 200 * time.Millisecond
+	timed.CallTimeout = 500 * time.Millisecond // a loaded machine takes some of it for a good call, too
 	punish(t, []crime{left.with(graces), overdue.with(timed)})
 }
 
