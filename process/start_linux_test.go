@@ -228,7 +228,7 @@ func TestL5_1_NoDescriptorsFree(t *testing.T) {
 	restore := func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }
 	defer restore()
 
-	const needed = 6 + 2 + 1   // pipes, the pipe that the exec reports through, the pidfd
+	const needed = 6 + 2 + 1 // pipes, the pipe that the exec reports through, the pidfd
 	limited := Command{Path: "true", Limits: Limits{Memory: memoryTestLimit}}
 	for free := range needed { // so that each step of the start fails once
 		low := unix.Rlimit{Cur: numberOfFree(free), Max: limit.Max}

@@ -33,6 +33,9 @@ const (
 	environRead = 32 << 10
 	// maxEnviron is how much is read at most. A mark behind it is not found.
 	maxEnviron = 1 << 20
+	// loadTries is how often a process is looked at while it is being given its program, which takes a fraction of loadPause.
+	loadTries = 10
+	loadPause = time.Millisecond
 	// strayEnd is how long killed strays get to be dead.
 	strayEnd = 100 * time.Millisecond
 	// namesRead is how many entries of /proc are read at a time.
@@ -75,9 +78,18 @@ func procIsOurs() (bool, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	_, rest, _ := bytes.Cut(status, []byte("\nNSpid:"))
+	return pidsIn(status) == strconv.Itoa(os.Getpid()), nil
+}
+
+// pidsIn returns the numbers that a status of /proc gives for a process: one, if there is no namespace between that of /proc and the process's own.
+// Kernels that do not tell them all (before Linux 4.1, and imitations) tell the first.
+func pidsIn(status []byte) string {
+	_, rest, found := bytes.Cut(status, []byte("\nNSpid:"))
+	if !found {
+		_, rest, _ = bytes.Cut(status, []byte("\nPid:"))
+	}
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	return string(bytes.TrimSpace(line)) == strconv.Itoa(os.Getpid()), nil // one number, since there is none between that namespace and ours
+	return string(bytes.TrimSpace(line))
 }
 
 // at looks at one process. Its pid may go to another process at any time, which must carry a mark itself to be harmed: the pidfd is opened
@@ -113,7 +125,7 @@ func (l *look) at(pid int) {
 
 // claimant returns the quest that a process belongs to, or nil.
 func (l *look) claimant(pid int) *quest {
-	for _, mark := range marksIn(l.readEnviron(pid)) {
+	for _, mark := range marksIn(l.environOf(pid)) {
 		if q := l.quests[mark]; q != nil {
 			return q
 		}
@@ -121,8 +133,29 @@ func (l *look) claimant(pid int) *quest {
 	return nil
 }
 
-// readEnviron returns a process's environment as it was given at its start, in the buffer. It is empty for kernel threads, for the dead, and for
+// environOf returns a process's environment as it was given at its start, in the buffer. It is empty for kernel threads, for the dead, and for
 // processes that we may not look at: those of others are not even tried, since systems that audit would log each attempt.
+func (l *look) environOf(pid int) []byte {
+	for tries := 1; ; tries++ {
+		environ := l.readEnviron(pid)
+		if environ == nil || len(environ) > 0 || tries == loadTries || !hasEnviron(pid) {
+			return environ
+		}
+		time.Sleep(loadPause)
+	}
+}
+
+// hasEnviron tells whether a process has an environment, or will: while it is being given its program it has left the old one, and does not have the
+// new one yet.
+func hasEnviron(pid int) bool {
+	const size, code, start, end = 20, 23, 47, 48 // of its memory; where in it the code begins, which is known last; where the environment is
+	var buf [1024]byte
+	stat := readProc(pid, "stat", buf[:])
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	return len(fields) > end && fields[size] != "0" && (fields[code] == "0" || fields[start] != fields[end])
+}
+
+// readEnviron returns nil for a process that cannot be looked at.
 func (l *look) readEnviron(pid int) []byte {
 	dir := "/proc/" + strconv.Itoa(pid)
 	if l.uid != 0 {

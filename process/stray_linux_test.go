@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -248,6 +249,17 @@ func TestSearchNeedsTheRightProc(t *testing.T) {
 	}
 }
 
+func TestPIDsInAStatus(t *testing.T) {
+	for status, want := range map[string]string{
+		"Name:\tcat\nPid:\t12\nPPid:\t1\nNSpid:\t12\nNSpgid:\t12\n": "12",
+		"Name:\tcat\nPid:\t12\nPPid:\t1\nNSpid:\t12\t1\n":           "12\t1",
+		"Name:\tcat\nPid:\t12\nPPid:\t1\n":                          "12",
+		"":                                                          "",
+	} {
+		require.Equal(t, want, pidsIn([]byte(status)))
+	}
+}
+
 func TestMarksInEnvironments(t *testing.T) {
 	for environ, want := range map[string][]string{
 		"":                                      nil,
@@ -268,11 +280,28 @@ func TestEnvironmentsOfAnySize(t *testing.T) {
 		env := []string{"A=" + strings.Repeat("x", size)}
 		p := run(t, Command{Path: "/bin/sleep", Args: []string{"300"}, Env: env}, Options{})
 		l := &look{environ: make([]byte, environRead)}
-		marks := marksIn(l.readEnviron(p.PID()))
+		marks := marksIn(l.environOf(p.PID()))
 		require.Equal(t, []string{p.child.(*linuxChild).care.mark}, marks, "%d bytes", size)
 	}
-	require.Empty(t, (&look{environ: make([]byte, environRead)}).readEnviron(firstMemoryPID))
-	require.Empty(t, (&look{uid: os.Geteuid() + 1, environ: make([]byte, environRead)}).readEnviron(os.Getpid()), "another user's")
+	require.Empty(t, (&look{environ: make([]byte, environRead)}).environOf(firstMemoryPID))
+	require.Empty(t, (&look{uid: os.Geteuid() + 1, environ: make([]byte, environRead)}).environOf(os.Getpid()), "another user's")
+}
+
+// A process that is just being given its program has no environment yet. A daemon is often so young when its parent exits.
+func TestP30_ProcessesThatAreBeingLoadedAreSeen(t *testing.T) {
+	env := slices.Repeat([]string{"A=" + strings.Repeat("x", 100_000)}, 10) // so that it takes a while
+	l := &look{environ: make([]byte, environRead)}
+	for range 50 {
+		p, err := Start(Command{Path: "/bin/sleep", Args: []string{"300"}, Env: env}, Options{})
+		require.NoError(t, err)
+		marks := marksIn(l.environOf(p.PID()))
+		require.NoError(t, p.Do(Kill))
+		p.Stream().Close()
+		require.Equal(t, []string{p.child.(*linuxChild).care.mark}, marks)
+		wait(t, p.Exited())
+	}
+	p := run(t, Command{Path: "/bin/sleep", Args: []string{"300"}, Env: []string{}}, Options{SpareStrays: true})
+	require.True(t, eventually(func() bool { return !hasEnviron(p.PID()) }), "it was given none, and nobody waits for it")
 }
 
 // BenchmarkLook tells what a look costs, with as many other processes as there happen to be.
