@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -298,6 +299,27 @@ func TestOnEvent_MayCallTheMonitor(t *testing.T) {
 		require.Equal(t, StateRunning, r.state("other"))
 		require.Len(t, r.Snapshot(), 2)
 	})
+}
+
+// Who hears of an exit and looks finds no process.
+func TestSnapshot_IsNotBehindTheEvents(t *testing.T) {
+	var seen []Status
+	var look func() []Status
+	log := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.MessageKey && a.Value.String() == "exited" {
+			seen = look()
+		}
+		return a
+	}}))
+	inBubble(t, Options{Log: log}, map[string]script{"web": exits(second, 3)}, func(t *testing.T, r *rig) {
+		look = r.Snapshot
+		r.Start()
+		time.Sleep(3 * second / 2)
+		require.NoError(t, r.Stop(t.Context()))
+		require.Len(t, seen, 1)
+	})
+	require.Zero(t, seen[0].PID)
+	require.NotZero(t, seen[0].LastReport.PID)
 }
 
 func TestEvent_String(t *testing.T) {

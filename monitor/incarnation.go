@@ -217,8 +217,8 @@ func (i *incarnation) end() death {
 	i.lateReady.Stop()
 	i.kill.Stop()
 	r := i.proc.Report()
+	i.l.update(func(s *Status) { s.PID, s.LastReport = 0, r })
 	i.l.emit(Exited{Report: r})
 	i.l.pid = 0
-	i.l.update(func(s *Status) { s.PID, s.LastReport = 0, r })
 	return death{at: i.died, lived: r.Uptime, unready: !i.isReady, success: r.Success(), asked: i.asked}
 }

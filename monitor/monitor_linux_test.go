@@ -138,10 +138,10 @@ func dead(pid string) bool {
 
 // A daemon that the program leaves behind, with its output in its hands, is killed; if it is to be spared, it does not hold up what comes next.
 func TestP30_RealProgramThatLeavesADaemon(t *testing.T) {
-	for _, spare := range []bool{false, true} {
+	for spare, drain := range map[bool]time.Duration{false: 10 * time.Second, true: 200 * time.Millisecond} {
 		o := ProgramOptions{StopOnSuccess: true, SpareStrays: spare}
 		code := "setsid sh -c 'echo $$; touch away; exec sleep 1000' & while [ ! -e away ]; do sleep 0.01; done"
-		_, j, stop := runReal(t, Options{DrainTimeout: 200 * time.Millisecond}, o, code)
+		_, j, stop := runReal(t, Options{DrainTimeout: drain}, o, code)
 		require.True(t, eventually(func() bool { return len(happened[Stopped](j)) == 1 }))
 		stop()
 		daemon := happened[Line](j)[0].Text
