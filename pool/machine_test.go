@@ -20,7 +20,7 @@ created       | - INTERNAL reap                 | ready admit                   
 start failed  | - INTERNAL                      | stopping ladder bootfailed      | - INTERNAL                                          | - LATE                                | stopping ladder
 launch failed | - INTERNAL                      | stopped bootfailed              | - INTERNAL                                          | - INTERNAL                            | stopped resolve
 terminated    | - LATE                          | stopped bootfailed              | stopped withdraw died failcalls exithook            | stopped failcalls resolve exithook    | stopped resolve
-retire        | - INTERNAL                      | waiting_ready                   | - withdraw                                          | - INTERNAL                            | - INTERNAL
+retire        | - INTERNAL                      | waiting_ready                   | - withdraw                                          | - LATE                                | - INTERNAL
 drained       | - LATE                          | - INTERNAL                      | - INTERNAL                                          | - LATE                                | - INTERNAL
 kill          | - INTERNAL                      | stopping ladderkill             | stopping withdraw ladderkill                        | - next                                | stopping ladder
 rung over     | - INTERNAL                      | - INTERNAL                      | - INTERNAL                                          | - next                                | - next

@@ -32,7 +32,7 @@ func statesPage() string {
 
 Generated from the table in pool/table.go by ` + "`go test ./pool -run TestStatesPage -update`" + `; do not edit.
 
-A pool has Max slots, each a place for one worker process at a time. This is the life of one slot. Events carry the generation of the
+A pool has slots for Max workers and for successors, each a place for one worker process at a time. This is the life of one slot. Events carry the generation of the
 process that they are about; one of another generation is late, it changes nothing, and its process is stopped and reaped all the same.
 
 ## Diagram

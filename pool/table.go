@@ -51,7 +51,7 @@ var table = [numEvents][numStates]cell{
 		StateStopped:      {next: same, do: []action{actInternal}},
 		StateStarting:     {next: StateWaitingReady, note: "as stop, without failing waiters"},
 		StateReady:        {next: same, do: []action{actWithdraw}, note: "retiring from now on; drained follows when no call is left or RetireGrace is over"},
-		StateStopping:     {next: same, do: []action{actInternal}},
+		StateStopping:     {next: same, do: []action{actLate}},
 		StateWaitingReady: {next: same, do: []action{actInternal}},
 	},
 	evDrained: {
