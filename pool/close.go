@@ -21,7 +21,9 @@ func (p *Pool) Ready(ctx context.Context) error {
 		if p.phase == phaseOpen && p.census.ready >= p.min {
 			return true
 		}
-		err = p.refusal(false)
+		if err = p.refusal(false); err == nil && p.asleep {
+			err = ErrStopping // and the stop is over already
+		}
 		return err != nil
 	})
 	if !arrived {

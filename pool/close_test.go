@@ -257,6 +257,18 @@ func TestStop_EndsTheBackOff(t *testing.T) {
 	})
 }
 
+// A stop that is over before Ready looks again has ended what Ready waits for.
+func TestReady_NoticesAStopThatIsOver(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCrew(t, Options{Min: 1}, program{exits: new(int)})
+		time.Sleep(100 * time.Millisecond) // in the first back-off there is no process
+		ready := c.async(func() error { return c.Ready(context.Background()) })
+		require.False(t, ready.over())
+		require.NoError(t, c.Stop(t.Context()))
+		require.ErrorIs(t, ready.result(), ErrStopping)
+	})
+}
+
 func TestShutdown_ServesWhoHasCome(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCrew(t, Options{}, program{handle: func(v *visit) (any, error) { v.sleep(time.Second); return v.call.Args, nil }})
