@@ -120,7 +120,7 @@ type counted interface{ Stats() rpc.Stats }
 func (p *Pool) gone(w *worker, e event, fx *effects) {
 	p.tallies.answers.Add(w.calls.close())
 	if w.trial {
-		p.trialFailed(w, e.err, fx) // also where the pool is being stopped
+		p.trialFailed(w, e.err, fx) // said goodbye before it got a call
 	}
 	if e.kind != evTerminated {
 		return

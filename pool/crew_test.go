@@ -96,7 +96,8 @@ func (c *crew) crash(n int) { require.NoError(c.t, c.proc(n).Signal(process.KILL
 
 // launchOf returns which launch the process in a slot is.
 func (c *crew) launchOf(slot int) int {
-	pid := c.Snapshot().Workers[slot].PID
+	workers := c.Snapshot().Workers
+	pid := workers[slices.IndexFunc(workers, func(w WorkerSnapshot) bool { return w.Slot == slot })].PID
 	return slices.IndexFunc(c.launched(), func(p *process.Process) bool { return p.PID() == pid })
 }
 

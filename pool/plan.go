@@ -54,10 +54,14 @@ func (d demand) atOnce() int {
 // successors is how many of the workers that are due are replaced at a time: all at once would make all of them new at once.
 func (d demand) successors() int { return min(d.due, max(1, d.surge)) }
 
-// room is how many more processes there may be. Only for successors is there room beyond max.
-func (d demand) room() int { return d.max + min(d.due, d.surge) - d.processes() }
+// room is how many more processes there may be.
+func (d demand) room() int { return d.max + d.beyond() - d.processes() }
 
-// yields says that one of the workers that are due has to go before its successor comes: there is no room for both.
+// beyond is how many processes there may be beyond max: successors, and the one on trial, which takes no place from anybody.
+func (d demand) beyond() int { return max(min(d.due, d.surge), d.trial) }
+
+// yields says that one of the workers that are due has to go before its successor comes: there is no room for both. The one on trial, if it
+// works, is a successor.
 func (d demand) yields() bool {
-	return !d.paused && d.due > 0 && d.surge == 0 && d.room() <= 0 && d.starting+d.leaving+d.owed == 0
+	return !d.paused && d.due > 0 && d.surge == 0 && d.room() <= 0 && d.starting+d.leaving+d.trial+d.owed == 0
 }

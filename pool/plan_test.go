@@ -37,6 +37,8 @@ func TestPlan(t *testing.T) {
 		{"no room for a successor", demand{census: census{stopped: 1, ready: 4, due: 1}, max: 4, places: 1}, 0},
 		{"the successor comes after", demand{census: census{stopped: 1, ready: 3}, max: 4, owed: 1, places: 1}, 1},
 		{"a trial holds its slot and serves nobody", demand{census: census{stopped: 1, trial: 1, ready: 2}, waiting: 5, max: 4, places: 1}, 1},
+		{"nor does it take a place from those who wait", demand{census: census{stopped: 2, trial: 1}, waiting: 5, max: 1, places: 1}, 1},
+		{"what is beyond max is for it alone", demand{census: census{stopped: 1, trial: 1, ready: 1}, waiting: 5, max: 1, surge: 1, places: 1}, 0},
 		{"a probe", demand{census: stopped(4), waiting: 9, min: 3, max: 4, places: 1, looping: true}, 1},
 		{"and no other beside it", demand{census: census{stopped: 3, starting: 1}, waiting: 9, min: 3, max: 4, places: 1, looping: true}, 0},
 		{"nor one that nobody wants", demand{census: stopped(4), max: 4, places: 1, looping: true}, 0},
@@ -49,6 +51,24 @@ func TestPlan(t *testing.T) {
 			}
 			require.Equal(t, c.want, plan(c.d))
 		})
+	}
+}
+
+func TestYields(t *testing.T) {
+	full := demand{census: census{ready: 4, due: 2}, max: 4, places: 1}
+	require.True(t, full.yields())
+	for name, change := range map[string]func(*demand){
+		"there is room":                  func(d *demand) { d.max++ },
+		"a successor has room":           func(d *demand) { d.surge = 1 },
+		"one is on its way":              func(d *demand) { d.ready, d.starting = 3, 1 },
+		"one has gone already":           func(d *demand) { d.ready, d.leaving = 3, 1 },
+		"the one before is owed":         func(d *demand) { d.owed = 1 },
+		"the one on trial may be enough": func(d *demand) { d.trial = 1 },
+		"none could come":                func(d *demand) { d.paused = true },
+	} {
+		d := full
+		change(&d)
+		require.False(t, d.yields(), name)
 	}
 }
 

@@ -29,7 +29,7 @@ type Pool struct {
 	version  uint64          // counts the reloads that have worked
 	reload   *reload         // whose trial is under way; nil: none
 	owed     int             // workers that went before their successors came
-	slots    []*slot         // as many as there may be processes, more while Resize has yet to end some
+	slots    []*slot         // as many as there may be processes, or as there might have been before Resize
 	census   census
 	ready    readySet
 	queue    queue
@@ -41,7 +41,7 @@ type Pool struct {
 	loop     loop          // as it was last told
 	delayed  bool          // a delay has begun
 	wanted   bool          // a caller that may not wait found no worker
-	asleep   bool          // stopped by Stop: Min is not kept until the next call
+	asleep   bool          // stopped by Stop: Min is not kept until somebody wants a worker
 	owners   []*worker     // whose goroutines have not ended
 	forced   []error       // what had to be forced since the pool was closed
 	changed  chan struct{} // closed at the next change that somebody may wait for; nil: nobody does

@@ -40,6 +40,9 @@ func (p *Pool) Reload(ctx context.Context, c process.Command) error {
 
 // try has a worker with the new command started, and waits for what becomes of it.
 func (p *Pool) try(ctx context.Context, r *reload) error {
+	if ctx.Err() != nil {
+		return contextError(ctx)
+	}
 	if err := p.checkReload(r.command); err != nil {
 		return err
 	}
@@ -71,25 +74,21 @@ func isZero(c process.Command) bool { return reflect.ValueOf(c).IsZero() }
 func (p *Pool) beginTrial(ctx context.Context, r *reload) error {
 	var refused error
 	mine := p.until(ctx.Done(), func() bool {
-		refused = p.closedTo()
-		if refused == nil && p.reload == nil {
-			p.reload = r
+		if refused = p.closedTo(); refused != nil || p.reload != nil {
+			return refused != nil
 		}
-		return refused != nil || p.reload == r
-	})
-	switch {
-	case refused != nil:
-		return refused
-	case !mine:
-		return contextError(ctx)
-	}
-	p.change(func(*effects) {
 		r.version = p.version + 1
 		if isZero(r.command) {
 			r.command = p.command
 		}
+		p.reload = r
+		return true
 	})
-	return nil
+	if !mine {
+		return contextError(ctx)
+	}
+	p.replan()
+	return refused
 }
 
 // closedTo says why the pool is not to be changed: it is ending.
@@ -104,19 +103,22 @@ func (p *Pool) closedTo() error {
 	}
 }
 
-// startTrial launches the worker that is to be tried, when there is room for it.
+// startTrial launches the worker that is to be tried, when there is room for it. A pool that is ending tries nothing.
 func (p *Pool) startTrial(fx *effects) {
 	r := p.reload
-	if r == nil || r.version == 0 || r.worker != nil {
+	if r == nil {
 		return
 	}
-	s := p.vacant()
-	if s == nil || p.census.processes() >= p.max+p.extra() {
+	if refused := p.closedTo(); refused != nil {
+		p.cancelTrial(r, refused, fx)
 		return
 	}
-	p.apply(s, event{kind: evGet, gen: s.machine.gen}, fx)
-	r.worker = s.worker
-	s.worker.trial, s.worker.command, s.worker.version = true, r.command, r.version
+	if r.worker != nil || p.census.processes() >= p.max+max(1, p.demand().beyond()) {
+		return
+	}
+	w := p.startIn(p.vacant(), fx)
+	w.trial, w.command, w.version = true, r.command, r.version
+	r.worker = w
 	p.census = p.count()
 }
 
@@ -126,9 +128,6 @@ func (p *Pool) trialFailed(w *worker, err error, fx *effects) {
 	r := p.reload
 	if r == nil || r.worker != w {
 		return
-	}
-	if refused := p.closedTo(); refused != nil {
-		err = refused
 	}
 	p.endTrial(err)
 	fx.add(func() { w.log().Warn("reload given up", slog.Any("err", err), slog.String("stderr", tailOf(err))) })
@@ -145,22 +144,25 @@ func (p *Pool) endTrial(err error) {
 	p.notify()
 }
 
-// cancelTrial ends a trial that nobody waits for any more, unless it has just ended.
+// cancelTrial ends a trial that nobody waits for any more, unless it has just ended. The worker goes, if it is not going anyway.
 func (p *Pool) cancelTrial(r *reload, err error, fx *effects) {
 	if p.reload != r {
 		return
 	}
-	w := r.worker
 	p.endTrial(err)
+	w := r.worker
 	if w == nil {
 		return
 	}
 	w.trial = false
-	if w.pid == 0 {
+	switch {
+	case w.slot.machine.state != StateStarting:
+	case w.pid == 0:
 		p.retire(w, process.KillerReload, fx) // it is being launched
-		return
+	default:
+		p.apply(w.slot, event{kind: evKill, gen: w.gen, why: process.KillerReload, from: process.Kill}, fx)
 	}
-	p.apply(w.slot, event{kind: evKill, gen: w.gen, why: process.KillerReload, from: process.Kill}, fx)
+	p.census = p.count()
 }
 
 // admitVersion takes note of a worker that has become ready. If it was on trial its command is that of all from now on; if it runs an older one

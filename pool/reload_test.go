@@ -281,3 +281,81 @@ func busy(t *testing.T, c *crew, f func()) {
 	}
 	f()
 }
+
+// A trial that has not begun, because there is no room for it, ends with the pool as one that has.
+func TestReload_WithoutRoomEndsWithThePool(t *testing.T) {
+	for name, end := range map[string]struct {
+		do   func(*crew) error
+		want error
+	}{
+		"stop":     {func(c *crew) error { return c.Stop(context.Background()) }, ErrStopping},
+		"shutdown": {func(c *crew) error { return c.Shutdown(context.Background()) }, ErrClosed},
+		"close":    {func(c *crew) error { return c.Close() }, ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				v := newVersions(t, Options{Max: 3, StopGrace: time.Second, RetireGrace: time.Hour}, map[string]program{"v1": {handle: sleepy(time.Minute)}})
+				for range 3 {
+					v.ask(context.Background(), "", CallOptions{})
+				}
+				resized := v.async(func() error { return v.Resize(context.Background(), 0, 1) })
+				reloaded := v.async(func() error { return v.Reload(context.Background(), process.Command{}) })
+				require.False(t, reloaded.over())
+				require.Len(t, v.launches(), 3)
+				require.NoError(t, end.do(v.crew))
+				require.ErrorIs(t, reloaded.result(), end.want)
+				require.NoError(t, resized.result())
+				require.Len(t, v.launches(), 3)
+			})
+		})
+	}
+}
+
+// sleepy is a handler that takes so long.
+func sleepy(d time.Duration) func(*visit) (any, error) {
+	return func(v *visit) (any, error) {
+		v.sleep(d)
+		return v.call.Args, nil
+	}
+}
+
+// The worker on trial stands beside Max: callers need not wait for what becomes of it.
+func TestReload_TrialTakesNobodysPlace(t *testing.T) {
+	for _, surge := range []int{-1, 1} {
+		inBubble(t, func(t *testing.T) {
+			v := newVersions(t, Options{Max: 1, Surge: surge, StartTimeout: time.Hour}, map[string]program{"v1": {}, "v2": {loads: time.Minute}})
+			reloaded := v.async(func() error { return v.reload("v2") })
+			start := time.Now()
+			v.serves()
+			require.Zero(t, time.Since(start))
+			require.Equal(t, []string{"v2", "v1"}, v.launches())
+			require.NoError(t, reloaded.result())
+			require.Equal(t, 1, v.Snapshot().processes())
+		})
+	}
+}
+
+// A pool that has been stopped is awake again with the worker that was tried: it has its Min, and replaces what is due.
+func TestReload_WakesTheCrew(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		v := newVersions(t, Options{Min: 2, MaxAge: time.Hour}, map[string]program{"v1": {}, "v2": {}})
+		require.NoError(t, v.Stop(t.Context()))
+		require.NoError(t, v.reload("v2"))
+		synctest.Wait()
+		require.Equal(t, 2, v.Snapshot().ready())
+		require.False(t, v.Snapshot().Asleep)
+		time.Sleep(90 * time.Minute)
+		require.Len(t, v.launches(), 2+2+2)
+	})
+}
+
+func TestReload_TooLateToBegin(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		v := newVersions(t, Options{}, map[string]program{"v1": {}})
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, v.Reload(ctx, process.Command{}), context.Canceled)
+		synctest.Wait()
+		require.Empty(t, v.launches())
+	})
+}

@@ -32,30 +32,16 @@ func (p *Pool) Resize(ctx context.Context, minimum, maximum int) error {
 	if refused != nil {
 		return fmt.Errorf("pool %s: resize: %w", p.opts.Name, refused)
 	}
-	if !p.until(ctx.Done(), func() bool { return p.census.processes() <= p.max+p.extra() }) {
+	if !p.until(ctx.Done(), func() bool { return p.demand().room() >= 0 }) {
 		return fmt.Errorf("pool %s: the resize goes on: %w", p.opts.Name, contextError(ctx))
 	}
 	return nil
 }
 
-// extra is how many processes there may be beyond Max now.
-func (p *Pool) extra() int {
-	extra := min(p.opts.Surge, p.census.due)
-	if p.reload != nil {
-		extra = max(1, extra)
-	}
-	return extra
-}
-
-// fitSlots makes as many slots as there may ever be processes, and drops those that have become too many and are empty. A slot keeps its
-// index, so only the last ones are dropped.
+// fitSlots makes as many slots as there may be processes. There are never fewer again: a slot's index and generation are the name of one process.
 func (p *Pool) fitSlots() {
-	fit := p.max + max(1, p.opts.Surge)
-	for len(p.slots) < fit {
+	for len(p.slots) < p.max+max(1, p.opts.Surge) {
 		p.slots = append(p.slots, &slot{index: len(p.slots)})
-	}
-	for len(p.slots) > fit && p.slots[len(p.slots)-1].machine.state == StateStopped {
-		p.slots = p.slots[:len(p.slots)-1]
 	}
 }
 

@@ -128,3 +128,26 @@ func TestResize_ManyTimesLeavesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A slot and its generation name one process for good, however often the crew shrinks and grows.
+func TestResize_NamesNoProcessTwice(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCrew(t, Options{Min: 4})
+		type name struct {
+			slot int
+			gen  uint64
+		}
+		pids := map[name]int{}
+		for range 3 {
+			require.NoError(t, c.Resize(t.Context(), 4, 4))
+			require.NoError(t, c.Ready(t.Context()))
+			for _, w := range c.Snapshot().Workers {
+				pid, known := pids[name{w.Slot, w.Generation}]
+				require.True(t, !known || pid == w.PID || w.PID == 0, "%s", workerName("crew", w.Slot))
+				pids[name{w.Slot, w.Generation}] = w.PID
+			}
+			require.NoError(t, c.Resize(t.Context(), 1, 1))
+		}
+		require.Len(t, pids, len(c.launched()))
+	})
+}

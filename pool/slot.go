@@ -53,7 +53,6 @@ func (p *Pool) apply(s *slot, e event, fx *effects) (stray bool) {
 	if after == StateStopped {
 		p.gone(s.worker, e, fx)
 		s.worker = nil
-		p.fitSlots()
 	}
 	p.census = p.count()
 	p.notify()
@@ -118,6 +117,7 @@ func (p *Pool) settle(fx *effects) {
 		p.tellPool(Event{Kind: EventPoolStopped})
 		p.notify()
 	}
+	p.startTrial(fx)
 	if p.phase != phaseOpen && p.phase != phaseDraining {
 		return
 	}
@@ -125,11 +125,9 @@ func (p *Pool) settle(fx *effects) {
 	if p.queue.length() > 0 {
 		p.failWaiters(p.hopeless(), fx)
 	}
-	p.startTrial(fx)
 	p.dismiss(fx)
 	for range plan(p.demand()) {
-		s := p.vacant()
-		p.apply(s, event{kind: evGet, gen: s.machine.gen}, fx)
+		p.owe(p.startIn(p.vacant(), fx))
 	}
 	p.yield(fx)
 	p.turnLoop(fx)
@@ -165,6 +163,12 @@ func (p *Pool) replan() { p.change(func(*effects) {}) }
 // mayStart says that replan could start a worker for a caller: a quick look.
 func (p *Pool) mayStart() bool { return p.census.processes() < p.max }
 
+// startIn starts a worker in a stopped slot.
+func (p *Pool) startIn(s *slot, fx *effects) *worker {
+	p.apply(s, event{kind: evGet, gen: s.machine.gen}, fx)
+	return s.worker
+}
+
 // count takes the census.
 func (p *Pool) count() census {
 	var c census
@@ -188,7 +192,7 @@ func (p *Pool) count() census {
 	return c
 }
 
-// vacant returns the first stopped slot. The plan never asks for more than there are.
+// vacant returns the first stopped slot. There is one wherever there is room for a process.
 func (p *Pool) vacant() *slot {
 	for _, s := range p.slots {
 		if s.machine.state == StateStopped {

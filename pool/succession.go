@@ -102,8 +102,18 @@ func (p *Pool) dismiss(fx *effects) {
 	}
 }
 
-// yield has one of the workers that are due retire for whose successor there is no room.
+// owe takes note that a worker comes for one that had to go before. If it does not become ready, another is owed.
+func (p *Pool) owe(w *worker) {
+	if p.owed > 0 {
+		p.owed--
+		w.belated = true
+	}
+}
+
+// yield has one of the workers that are due retire for whose successor there is no room. What is owed is forgotten where the crew is full without it:
+// by a reload's worker, or because Resize has made it smaller.
 func (p *Pool) yield(fx *effects) {
+	p.owed = min(p.owed, max(0, p.max-p.census.ready-p.census.starting))
 	if p.demand().yields() {
 		p.owed++
 		w := p.outgoing()

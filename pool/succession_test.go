@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,4 +219,46 @@ func TestP26_RecyclingFailsNoCall(t *testing.T) {
 		require.Empty(t, c.Snapshot().Counters.Failures)
 		require.NoError(t, c.Close())
 	}
+}
+
+// Where a worker goes before its successor comes, and that one does not start, no other worker goes until one does.
+func TestSurge_NoneWaitsForWhatIsOwed(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		broken := program{exits: new(int)}
+		c := newCrew(t, Options{Max: 3, Surge: -1, MaxAge: time.Hour, IdleTimeout: -1},
+			program{handle: sleepy(time.Second)}, program{handle: sleepy(time.Second)}, program{handle: sleepy(time.Second)}, broken, broken, broken, program{})
+		var calls []*asked
+		for range 3 {
+			calls = append(calls, c.ask(t.Context(), "", CallOptions{}))
+		}
+		for _, call := range calls {
+			require.NoError(t, call.result())
+		}
+		for len(c.launched()) < 6 {
+			time.Sleep(time.Second)
+			if len(c.launched()) > 3 {
+				require.Equal(t, 2, c.Snapshot().ready())
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, 3, c.Snapshot().ready())
+		require.GreaterOrEqual(t, slices.Min(c.serving()), 6, "all have been replaced")
+	})
+}
+
+// What is owed to a crew that has become smaller meanwhile is owed no more: otherwise none of those that are left would be replaced.
+func TestSurge_NoneOwesNothingToASmallerCrew(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCrew(t, Options{Max: 2, Surge: -1, MaxAge: time.Hour, IdleTimeout: -1}, program{handle: sleepy(10 * time.Second)})
+		first, second := c.ask(t.Context(), "", CallOptions{}), c.ask(t.Context(), "", CallOptions{})
+		time.Sleep(time.Hour - 5*time.Second)
+		first, second = c.ask(t.Context(), "", CallOptions{}), c.ask(t.Context(), "", CallOptions{})
+		time.Sleep(6 * time.Second)
+		require.Equal(t, 1, c.Snapshot().ready(), "one goes before its successor comes")
+		require.NoError(t, c.Resize(t.Context(), 0, 1))
+		require.NoError(t, first.result())
+		require.NoError(t, second.result())
+		time.Sleep(time.Second)
+		require.Equal(t, []int{2}, c.serving())
+	})
 }

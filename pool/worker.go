@@ -125,10 +125,6 @@ func (p *Pool) launch(s *slot, fx *effects) {
 	s.worker = w
 	p.owners = append(p.owners, w)
 	p.wanted = false
-	if p.owed > 0 {
-		p.owed--
-		w.belated = true
-	}
 	// Ends when the process has ended and both hooks have returned.
 	fx.add(func() { go w.run() })
 }
@@ -137,7 +133,7 @@ func (p *Pool) launch(s *slot, fx *effects) {
 func (p *Pool) admit(w *worker, fx *effects) {
 	p.tellOf(w, Event{Kind: EventReady})
 	p.places = w.places
-	p.wanted = false
+	p.wanted, p.asleep = false, false
 	p.ready.grow(w.places)
 	p.restarts.created()
 	w.open = !w.goodbye
@@ -226,6 +222,9 @@ func (p *Pool) bootFailed(w *worker, e event, fx *effects) {
 	if w.trial {
 		p.trialFailed(w, e.err, fx)
 		return
+	}
+	if w.belated {
+		p.owed++
 	}
 	p.delayed = p.restarts.bootFailed(p.now(), w.launched, e.err, e.fatal) || p.delayed
 	fx.add(func() {
