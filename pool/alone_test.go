@@ -192,6 +192,20 @@ func TestAlone_HoldsOneWorkerBack(t *testing.T) {
 	})
 }
 
+func TestAlone_WaitsInTheSnapshot(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCrew(t, Options{}, program{handle: sleepy(time.Minute)})
+		first := c.ask(t.Context(), "", CallOptions{})
+		alone := c.ask(t.Context(), "", CallOptions{Attempt: 2, Alone: true})
+		time.Sleep(time.Second)
+		s := c.Snapshot()
+		require.Equal(t, 1, s.Waiting)
+		require.Equal(t, time.Second, s.OldestWait)
+		require.NoError(t, first.result())
+		require.NoError(t, alone.result())
+	})
+}
+
 // A worker that becomes empty goes to who wants one alone, also if another one was held for it. That one is given back.
 func TestAlone_AnyEmptyWorkerWillDo(t *testing.T) {
 	inHall(t, Options{Max: 2, Min: 2}, func(t *testing.T, h *hall, c *crew) {

@@ -13,7 +13,7 @@ type Snapshot struct {
 	// Shutdown; "closed", none any more.
 	Phase  string `json:"phase"`
 	Closed bool   `json:"closed"`           // by Close, or by Shutdown when it was done draining: the phase
-	Asleep bool   `json:"asleep,omitempty"` // by Stop: Min workers are not kept until the next call
+	Asleep bool   `json:"asleep,omitempty"` // by Stop: Min workers are not kept until the next call, Ready or Reload
 
 	Waiting    int           `json:"waiting"`        // callers in the queue
 	OldestWait time.Duration `json:"oldest_wait_ns"` // how long the one has waited that came first; 0: nobody waits
@@ -147,11 +147,13 @@ func (p *Pool) timeOf(t time.Duration) time.Time { return p.epoch.Add(t).UTC() }
 
 // oldest is the caller in the queue that came first; nil if nobody waits.
 func (q *queue) oldest() *waiter {
-	retried, waiting := q.retried.first, q.waiting.first
-	if retried == nil || waiting != nil && waiting.since < retried.since {
-		return waiting
+	var oldest *waiter
+	for _, w := range []*waiter{q.retried.first, q.waiting.first, q.alone.first} {
+		if oldest == nil || w != nil && w.since < oldest.since {
+			oldest = w
+		}
 	}
-	return retried
+	return oldest
 }
 
 func (s *slot) snapshot(now time.Duration) WorkerSnapshot {
