@@ -20,7 +20,7 @@ func TestL1_FrozenWorkersAreReplaced(t *testing.T) {
 	overdue := fatal("frozen").because(broker.ErrCallTimeout)
 	graces := broker.PoolOptions{
 		CancelGrace: 50 * time.Millisecond, RetireGrace: 50 * time.Millisecond,
-		StopGrace: time.Second, CloseGrace: 50 * time.Millisecond,
+		StopGrace: 50 * time.Millisecond, CloseGrace: 500 * time.Millisecond,
 	}
 	timed := graces
 	timed.CallTimeout = 500 * time.Millisecond // a loaded machine takes some of it for a good call, too

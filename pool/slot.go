@@ -161,7 +161,7 @@ func (p *Pool) demand() demand {
 func (p *Pool) replan() { p.change(func(*effects) {}) }
 
 // mayStart says that replan could start a worker for a caller: a quick look.
-func (p *Pool) mayStart() bool { return p.census.processes() < p.max }
+func (p *Pool) mayStart() bool { return p.demand().room() > 0 }
 
 // startIn starts a worker in a stopped slot.
 func (p *Pool) startIn(s *slot, fx *effects) *worker {
