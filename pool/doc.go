@@ -30,9 +30,9 @@
 //
 // # Replacing workers
 //
-// A worker that has answered Options.MaxCalls calls, is Options.MaxAge old or has Options.MaxRSS of memory is replaced; [Pool.Reload] replaces all of them by workers of another
-// version. The successor becomes ready first, beside a full crew if need be: see Options.Surge. Then the worker gets no further calls, and is
-// stopped when those that it has are done. [Pool.Resize] changes Options.Min and Max.
+// A worker that has answered Options.MaxCalls calls, is Options.MaxAge old or has Options.MaxRSS of memory is replaced; [Pool.Reload] replaces
+// all of them by workers of another version, after it has tried one. The successor becomes ready first, beside a full crew if need be: see
+// Options.Surge. Then the worker gets no further calls, and is stopped when those that it has are done. [Pool.Resize] changes Options.Min and Max.
 //
 // # Looking at a pool
 //

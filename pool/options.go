@@ -33,7 +33,8 @@ type Options struct {
 	// Max bounds the processes of the pool. If zero, it is GOMAXPROCS, or Min if that is more.
 	Max int
 	// Surge is how many processes there may be beyond Max while workers are replaced: the successor is ready before a worker retires. If zero,
-	// it is 1. If negative, there are none: where Max processes run already, a worker goes before its successor comes.
+	// it is 1. If negative, there are none, but for the one that Reload tries: where Max processes run already, a worker goes before its successor
+	// comes.
 	Surge int
 	// InFlight bounds the calls that one worker gets at a time. If zero, it is what the worker declares.
 	InFlight int

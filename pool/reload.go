@@ -162,7 +162,6 @@ func (p *Pool) cancelTrial(r *reload, err error, fx *effects) {
 	default:
 		p.apply(w.slot, event{kind: evKill, gen: w.gen, why: process.KillerReload, from: process.Kill}, fx)
 	}
-	p.census = p.count()
 }
 
 // admitVersion takes note of a worker that has become ready. If it was on trial its command is that of all from now on; if it runs an older one
