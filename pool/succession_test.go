@@ -250,9 +250,10 @@ func TestSurge_NoneWaitsForWhatIsOwed(t *testing.T) {
 func TestSurge_NoneOwesNothingToASmallerCrew(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCrew(t, Options{Max: 2, Surge: -1, MaxAge: time.Hour, IdleTimeout: -1}, program{handle: sleepy(10 * time.Second)})
-		first, second := c.ask(t.Context(), "", CallOptions{}), c.ask(t.Context(), "", CallOptions{})
+		c.ask(t.Context(), "", CallOptions{})
+		c.ask(t.Context(), "", CallOptions{})
 		time.Sleep(time.Hour - 5*time.Second)
-		first, second = c.ask(t.Context(), "", CallOptions{}), c.ask(t.Context(), "", CallOptions{})
+		first, second := c.ask(t.Context(), "", CallOptions{}), c.ask(t.Context(), "", CallOptions{})
 		time.Sleep(6 * time.Second)
 		require.Equal(t, 1, c.Snapshot().ready(), "one goes before its successor comes")
 		require.NoError(t, c.Resize(t.Context(), 0, 1))
