@@ -1,3 +1,5 @@
+//go:build !posixprocess
+
 package process
 
 import (
@@ -140,8 +142,7 @@ func realCgroup(t *testing.T, c Command, o Options) (*Process, *cgroup) {
 		t.Skip("facility missing: starting processes in control groups:", err)
 	}
 	stdin, stdout, stderr := pipes.ours()
-	child := newLinuxChild(pid, pidfd, stdin)
-	child.group = g
+	child := &unixChild{id: pid, stdin: stdin, handle: newHandle(pidfd, g)}
 	p := newProcess(started{child: child, stream: &pipeStream{stdin: stdin, stdout: stdout}, stderr: stderr}, o)
 	t.Cleanup(func() {
 		_ = p.Do(Kill)

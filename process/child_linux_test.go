@@ -1,7 +1,8 @@
+//go:build !posixprocess
+
 package process
 
 import (
-	"os"
 	"regexp"
 	"runtime"
 	"strings"
@@ -10,13 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
-
-func threads(t *testing.T) int {
-	t.Helper()
-	tasks, err := os.ReadDir("/proc/self/task")
-	require.NoError(t, err)
-	return len(tasks)
-}
 
 func TestL5_9_P47_NoThreadAndNoPollingForIdleChildren(t *testing.T) {
 	const children = 100
@@ -65,11 +59,11 @@ func TestWithoutPidfd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, err := spawn("/bin/cat", Command{Path: "cat"}, nil, care{})
 			require.NoError(t, err)
-			real := s.child.(*linuxChild)
+			real := s.child.(*unixChild)
 			fd, err := unix.PidfdOpen(real.id, 0)
 			require.NoError(t, err)
-			require.NoError(t, real.pidfd.Close())
-			s.child = newLinuxChild(real.id, pidfd(fd), real.stdin)
+			require.NoError(t, real.handle.pidfd.Close())
+			s.child = &unixChild{id: real.id, stdin: real.stdin, handle: newHandle(pidfd(fd), nil)}
 
 			p := newProcess(s, Options{})
 			require.False(t, isClosed(p.Exited()))

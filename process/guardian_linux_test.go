@@ -274,6 +274,7 @@ func TestGuardianIsReplaced(t *testing.T) {
 
 // Without a shell the leader at least is killed by the kernel.
 func TestP41_WithoutAGuardianTheDeathSignalIsKill(t *testing.T) {
+	needsLinux(t)
 	signal := func(table *guardTable) string {
 		place := table.reserve()
 		env := append(asProgram("deathsignal"), "PATH="+os.Getenv("PATH"))

@@ -47,6 +47,7 @@ func TestL5_1_ProgramRunsAsAnotherUser(t *testing.T) {
 
 // Changing the user clears the parent-death signal if it comes last.
 func TestP32_ChildOfAnotherUserDiesWithAKilledHost(t *testing.T) {
+	needsLinux(t)
 	requireRoot(t)
 	p := play(t, Options{}, "userhost", "echo $$; exec sleep 300")
 	line, err := bufio.NewReader(p.Stream()).ReadString('\n')
@@ -60,6 +61,7 @@ func TestP32_ChildOfAnotherUserDiesWithAKilledHost(t *testing.T) {
 }
 
 func TestL5_1_WhoIsNotRootIsRefused(t *testing.T) {
+	needsLinux(t)
 	c := Command{Self: "powerless"}
 	if os.Geteuid() == 0 {
 		c.Credential = nobody()

@@ -1,3 +1,5 @@
+//go:build !posixprocess
+
 package process
 
 import (
@@ -180,4 +182,24 @@ func TestLimitThatCannotBeWatchedIsAnError(t *testing.T) {
 		t.Skip("facility missing: mount namespaces:", p.StderrTail())
 	}
 	require.Equal(t, `start "true": Limits.Memory: unsupported operation: resident memory cannot be read (/proc must be mounted, and be that of this program's PID namespace)`+"\n", string(all))
+}
+
+// All that looks after a process at the same time: streams, guardian, memory limit, marks, and a thread of its own to start it.
+func TestP15_P30_ManagedGuardedAndLimited(t *testing.T) {
+	var lost [3]error
+	o := ManagedOptions{Lost: func(fd int, err error) { lost[fd] = err }}
+	o.Guard, o.DrainTimeout, o.ExtraEnv = true, patience, asProgram("hoard")
+	c := Command{Path: "sh", Args: []string{"-c", `setsid sleep 300 & exec "$0" 256`, testBinary(t)}}
+	c.Limits = Limits{Memory: memoryTestLimit, NoNewPrivs: true, Rlimits: map[string]Rlimit{"core": {}}}
+	m := manage(t, c, o)
+	r := ended(t, m.Process)
+	require.Equal(t, KillerMemory, r.Killer, "%v", r)
+	require.False(t, r.Held, "the daemon that held the pipes is gone")
+	require.Equal(t, [3]error{}, lost)
+	if ourCgroups().base == "" {
+		require.Len(t, r.Strays, 1)
+		require.True(t, r.Strays[0].Killed)
+	}
+	require.True(t, eventually(guards.resting))
+	require.True(t, eventually(memoryLimits.sleeping))
 }

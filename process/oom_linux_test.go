@@ -1,3 +1,5 @@
+//go:build !posixprocess
+
 package process
 
 import (
@@ -98,9 +100,9 @@ func TestP15_KillInItsOwnControlGroupIsKnown(t *testing.T) {
 	p, _ := sleeper(t)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "memory.events"), []byte("low 0\noom 1\noom_kill 1\noom_group_kill 1\n"), 0o600))
-	child := p.child.(*linuxChild)
+	child := p.child.(*unixChild)
 	child.mu.Lock()
-	child.group = &cgroup{dir: dir}
+	child.handle.group = &cgroup{dir: dir}
 	child.mu.Unlock()
 	require.NoError(t, unix.Kill(p.PID(), unix.SIGKILL))
 	wait(t, p.Exited())

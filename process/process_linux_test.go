@@ -22,6 +22,14 @@ import (
 // patience is how long a test waits for what should take milliseconds.
 const patience = 20 * time.Second
 
+// needsLinux skips a test of what Linux alone has to offer when the code for macOS is tested.
+func needsLinux(t *testing.T) {
+	t.Helper()
+	if !findsStrays {
+		t.Skip("the code for macOS cannot do that")
+	}
+}
+
 // run starts a command for the length of a test.
 func run(t *testing.T, c Command, o Options) *Process {
 	t.Helper()
@@ -173,12 +181,12 @@ func TestL1_2_L5_2_P33_NoSignalAfterReaping(t *testing.T) {
 
 	// A stranger that has got the pid of a reaped child.
 	stranger := sh(t, "exec sleep 300", Options{})
-	reaped := &linuxChild{id: stranger.PID(), reaped: true}
+	reaped := &unixChild{id: stranger.PID(), reaped: true}
 	require.ErrorIs(t, reaped.signal(KILL), ErrExited)
 	require.False(t, gone(stranger.PID()))
 
 	// A stranger that has got the pid of a child which other code has reaped.
-	require.Equal(t, status{code: noCode, lost: true}, (&linuxChild{id: stranger.PID()}).reap())
+	require.Equal(t, status{code: noCode, lost: true}, (&unixChild{id: stranger.PID()}).reap())
 	require.False(t, gone(stranger.PID()))
 }
 
@@ -195,7 +203,7 @@ func TestL5_1_EndedProcessHoldsNoDescriptors(t *testing.T) {
 
 func TestP33_NoSignalToEverybody(t *testing.T) {
 	for _, pid := range []int{1, 0, -1} {
-		c := &linuxChild{id: pid}
+		c := &unixChild{id: pid}
 		// Nothing but 0, which only asks: a test that fails must not kill the machine.
 		require.ErrorIs(t, c.signal(0), syscall.EINVAL)
 	}

@@ -1,3 +1,5 @@
+//go:build !posixprocess
+
 package process
 
 import (

@@ -131,18 +131,3 @@ func (s *searcher) finish(batch []*quest, took time.Duration) {
 		}
 	}
 }
-
-// aftermath reaps what the group has left, if that is ours to do, and begins the search for those who have left the group.
-func (c *linuxChild) aftermath() func() []Stray {
-	group := c.id
-	if c.lost {
-		group = 0
-	} else if adopts() {
-		reapOrphans(group, orphanWait)
-	}
-	if c.care.mark == "" {
-		return func() []Stray { return nil }
-	}
-	q := strays.begin(c.care.mark, group)
-	return func() []Stray { return strays.result(q) }
-}

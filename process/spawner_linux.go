@@ -2,7 +2,6 @@ package process
 
 import (
 	"os"
-	"os/signal"
 	"runtime"
 	"sync"
 	"syscall"
@@ -74,42 +73,7 @@ func (s *threadSpawner) run() {
 	}
 	close(s.prepared)
 	for r := range s.requests {
-		r.result <- r.fork()
+		pid, err := forkExec(r.program, r.argv, r.attr, r.forked)
+		r.result <- spawnResult{pid, err}
 	}
 }
-
-// forking is held from before a fork until the signals are as they were: which are ignored is the same for all threads.
-var forking sync.Mutex
-
-func (r spawnRequest) fork() spawnResult {
-	forking.Lock()
-	defer forking.Unlock()
-	defer unignoreSignals()()
-	pid, err := syscall.ForkExec(r.program, r.argv, r.attr)
-	if err == nil && r.forked != nil {
-		r.forked(pid)
-	}
-	return spawnResult{pid, err}
-}
-
-// unignoreSignals makes the signals that this program ignores have a handler until restore is called. A child inherits that a signal is
-// ignored, but not that it has a handler: those are back to their default. A signal that arrives in between is dropped, which is what
-// ignoring means.
-func unignoreSignals() (restore func()) {
-	var ignored []os.Signal
-	for n := syscall.Signal(1); n < signalLimit; n++ {
-		if signal.Ignored(n) {
-			ignored = append(ignored, n)
-		}
-	}
-	if len(ignored) == 0 {
-		return func() {}
-	}
-	// Not received from: Notify drops what does not fit.
-	arrived := make(chan os.Signal, 1)
-	signal.Notify(arrived, ignored...)
-	return func() { signal.Ignore(ignored...) }
-}
-
-// signalLimit is above the highest signal number of Linux.
-const signalLimit = 65

@@ -46,6 +46,7 @@ func TestP32_ChildOutlivesTheThreadThatAskedForIt(t *testing.T) {
 }
 
 func TestP32_AllChildrenAreForkedByOneThread(t *testing.T) {
+	needsLinux(t)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -120,6 +121,7 @@ func requireGone(t *testing.T, pids []int) {
 }
 
 func TestP41_ChildrenDieWithAKilledHost(t *testing.T) {
+	needsLinux(t)
 	const deafToEOF = "echo $$; exec sleep 300" // TERM by default, standard input never read
 	scripts := make([]string, 8)
 	for i := range scripts {
@@ -135,6 +137,7 @@ func TestP41_ChildrenDieWithAKilledHost(t *testing.T) {
 }
 
 func TestP41_GrandchildrenDieWhenTheChildKillsItsGroup(t *testing.T) {
+	needsLinux(t)
 	p, pids := host(t, "trap 'kill -9 0' TERM; sleep 300 & echo $!; wait")
 	require.Len(t, pids, 2)
 	require.NoError(t, p.Do(Kill))
@@ -200,6 +203,7 @@ func TestL5_10_P46_IgnoredSignalsAreDefaultInTheChild(t *testing.T) {
 
 // Which signals are ignored is the same for both spawners: one must not put it back while the other forks.
 func TestL5_10_IgnoredSignalsAreDefaultInBothKindsOfChildren(t *testing.T) {
+	needsLinux(t)
 	p := play(t, Options{}, "ignoring2", "20")
 	all, err := io.ReadAll(p.Stream())
 	require.NoError(t, err)

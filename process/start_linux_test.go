@@ -59,6 +59,7 @@ func TestL5_1_EnvironmentIsInheritedOrExact(t *testing.T) {
 }
 
 func TestMarksAreAddedToTheEnvironment(t *testing.T) {
+	needsLinux(t)
 	own := func(o Options) []string {
 		p := run(t, Command{Path: "cat", Args: []string{"/proc/self/environ"}, Env: []string{"A=1"}}, o)
 		all, err := io.ReadAll(p.Stream())
@@ -85,6 +86,9 @@ func environOf(t *testing.T, env []string, extra ...string) []string {
 	all, err := io.ReadAll(p.Stream())
 	require.NoError(t, err)
 	entries := strings.FieldsFunc(string(all), func(r rune) bool { return r == 0 })
+	if !findsStrays {
+		return entries
+	}
 	last := len(entries) - 1
 	require.True(t, strings.HasPrefix(entries[last], envChild+"="), entries)
 	return entries[:last]
@@ -228,12 +232,16 @@ func TestL5_1_NoDescriptorsFree(t *testing.T) {
 	restore := func() { require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }
 	defer restore()
 
-	const needed = 6 + 2 + 1 // pipes, the pipe that the exec reports through, the pidfd
-	limited := Command{Path: "true", Limits: Limits{Memory: memoryTestLimit}}
+	c := Command{Path: "true"}
+	needed := 6 + 2 // pipes, the pipe that the exec reports through
+	if findsStrays {
+		c.Limits.Memory = 1 << 30
+		needed++ // the pidfd
+	}
 	for free := range needed { // so that each step of the start fails once
 		low := unix.Rlimit{Cur: numberOfFree(free), Max: limit.Max}
 		require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
-		_, err := Start(limited, Options{})
+		_, err := Start(c, Options{})
 		restore()
 		require.ErrorIs(t, err, syscall.EMFILE, "%d free", free)
 		require.ErrorContains(t, err, "ulimit -n", "%d free", free)

@@ -1,3 +1,5 @@
+//go:build !posixprocess
+
 package process
 
 import (
@@ -281,7 +283,7 @@ func TestEnvironmentsOfAnySize(t *testing.T) {
 		p := run(t, Command{Path: "/bin/sleep", Args: []string{"300"}, Env: env}, Options{})
 		l := &look{environ: make([]byte, environRead)}
 		marks := marksIn(l.environOf(p.PID()))
-		require.Equal(t, []string{p.child.(*linuxChild).care.mark}, marks, "%d bytes", size)
+		require.Equal(t, []string{p.child.(*unixChild).care.mark}, marks, "%d bytes", size)
 	}
 	require.Empty(t, (&look{environ: make([]byte, environRead)}).environOf(firstMemoryPID))
 	require.Empty(t, (&look{uid: os.Geteuid() + 1, environ: make([]byte, environRead)}).environOf(os.Getpid()), "another user's")
@@ -297,7 +299,7 @@ func TestP30_ProcessesThatAreBeingLoadedAreSeen(t *testing.T) {
 		marks := marksIn(l.environOf(p.PID()))
 		require.NoError(t, p.Do(Kill))
 		p.Stream().Close()
-		require.Equal(t, []string{p.child.(*linuxChild).care.mark}, marks)
+		require.Equal(t, []string{p.child.(*unixChild).care.mark}, marks)
 		wait(t, p.Exited())
 	}
 	p := run(t, Command{Path: "/bin/sleep", Args: []string{"300"}, Env: []string{}}, Options{SpareStrays: true})

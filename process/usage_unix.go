@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package process
 
 import "golang.org/x/sys/unix"
@@ -20,5 +22,4 @@ func peakAbove(floor int64, usage unix.Rusage) int64 {
 	return peak
 }
 
-// peakOf: the kernel counts in KiB.
-func peakOf(usage unix.Rusage) int64 { return int64(usage.Maxrss) << 10 }
+func peakOf(usage unix.Rusage) int64 { return int64(usage.Maxrss) * rssUnit }

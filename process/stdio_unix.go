@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package process
 
 import (
@@ -36,16 +38,15 @@ func (s *stdio) open() (err error) {
 
 // openPipe opens a pipe of which we read or write.
 func openPipe(weRead bool) (pipe, error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+	fds, err := makePipe()
+	if err != nil {
 		return pipe{-1, -1}, err
 	}
 	p := pipe{ours: fds[1], theirs: fds[0]}
 	if weRead {
 		p = pipe{ours: fds[0], theirs: fds[1]}
 	}
-	err := p.prepareOurs()
-	if err != nil {
+	if err := p.prepareOurs(); err != nil {
 		closeAll(p.ours, p.theirs)
 		return pipe{-1, -1}, err
 	}
@@ -99,7 +100,6 @@ func (s *pipeStream) TryRead(p []byte) (int, error)  { return s.stdout.TryRead(p
 func (s *pipeStream) TryWrite(p []byte) (int, error) { return s.stdin.TryWrite(p) }
 func (s *pipeStream) Interrupt()                     { s.stdout.Interrupt() }
 func (s *pipeStream) Resume()                        { s.stdout.Resume() }
-func (s *pipeStream) Unread() (int, bool, error)     { return s.stdin.unread() }
 func (s *pipeStream) CloseWrite() error              { return s.stdin.Close() }
 
 func (s *pipeStream) Close() error {

@@ -1,9 +1,10 @@
+//go:build linux || darwin
+
 package process
 
 import (
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -59,14 +60,6 @@ func (t *guardTable) reserve() *guardPlace {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return &guardPlace{table: t, slot: -1, alone: t.guardian == nil}
-}
-
-// deathSignal is what the process gets when this program dies. Where nobody kills its group it is KILL, which ends at least the leader.
-func (g *guardPlace) deathSignal() syscall.Signal {
-	if g != nil && g.alone {
-		return syscall.SIGKILL
-	}
-	return syscall.SIGTERM
 }
 
 // add enters a process that has just been forked.

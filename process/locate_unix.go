@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package process
 
 import (
@@ -80,7 +82,7 @@ func remedy(file string, err error) string {
 	info, statErr := os.Stat(file)
 	switch {
 	case errors.Is(err, syscall.ENOENT) && file == selfExe:
-		return "/proc must be mounted"
+		return selfMissing
 	case errors.Is(err, syscall.ENOENT) && statErr == nil:
 		return "the file is there, but the interpreter or loader that it names is not"
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ENOTDIR):
@@ -92,7 +94,7 @@ func remedy(file string, err error) string {
 	case errors.Is(err, fs.ErrPermission):
 		return "check the permissions of the file, of its directories, and whether its file system is mounted noexec"
 	case errors.Is(err, syscall.ENOEXEC):
-		return "a script needs a first line like #!/bin/sh, a binary must be built for linux/" + runtime.GOARCH
+		return "a script needs a first line like #!/bin/sh, a binary must be built for " + runtime.GOOS + "/" + runtime.GOARCH
 	case errors.Is(err, syscall.E2BIG):
 		return "arguments and environment are too long"
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):

@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package process
 
 import (
@@ -11,7 +13,7 @@ import (
 // guardian is a shell that outlives this program for the moment that it takes to kill the groups that it knows. It is in a session of its own,
 // so that nothing that is meant for this program's group or terminal reaches it.
 type guardian struct {
-	child *linuxChild
+	child *unixChild
 	input int // our end of its standard input, non-blocking; it ends with this program
 }
 
@@ -55,18 +57,17 @@ func startGuardian(shell string, slots []int) (*guardian, error) {
 	for _, group := range slots {
 		argv = append(argv, strconv.Itoa(group))
 	}
-	pidfd := -1
-	pid, err := spawner().spawn(shell, argv, &syscall.ProcAttr{
+	pid, handle, err := forkGuardian(shell, argv, &syscall.ProcAttr{
 		Dir:   "/",
 		Files: []uintptr{uintptr(input.theirs), uintptr(null), uintptr(null)},
 		// No parent-death signal, and no environment: neither this program's marks nor those of its children may lead to it.
-		Sys: &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd},
-	}, nil)
+		Sys: &syscall.SysProcAttr{Setsid: true},
+	})
 	if err != nil {
 		closeAll(input.ours)
 		return nil, err
 	}
-	return &guardian{child: newLinuxChild(pid, pidfd, nil), input: input.ours}, nil
+	return &guardian{child: &unixChild{id: pid, handle: handle}, input: input.ours}, nil
 }
 
 // tell writes lines without blocking. It returns false if the guardian is dead or does not read: then nothing that it knows can be relied on.
