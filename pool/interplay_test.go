@@ -194,6 +194,7 @@ func (i *interplay) run() {
 		i.step()
 		if i.random.IntN(3) == 0 {
 			synctest.Wait()
+			i.checkHeld()
 		}
 		i.check()
 		time.Sleep(time.Duration(1+i.random.IntN(200)) * time.Millisecond)
@@ -331,6 +332,22 @@ func (i *interplay) check() {
 	if p.queue.alone.length > 0 {
 		require.False(i.t, empty, "nobody waits to be alone while a worker is empty")
 	}
+}
+
+// checkHeld looks at what holds when nothing is on its way: as many workers are held back as there are callers that want one alone, if there are
+// so many.
+func (i *interplay) checkHeld() {
+	p := i.Pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	held, able := 0, 0
+	for _, s := range p.slots {
+		if w := s.worker; w != nil && w.open && w.hold <= holdEmptying && w.mayBeAlone() {
+			able++
+			held += int(w.hold)
+		}
+	}
+	require.Equal(i.t, min(able, p.queue.alone.length), held)
 }
 
 // rest leaves the crew alone, whose workers now behave. Everybody gets what they wait for, and the crew shrinks to its Min; then it serves as many
