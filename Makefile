@@ -9,7 +9,7 @@ tool := go tool -modfile=tools/go.mod
 # Tests run with -json so that skipped ones can be listed; testreport prints what go test would. pipefail keeps go test's exit code.
 report := go run -C tools ./testreport
 
-.PHONY: help build test race demo lint cross ci clean bench stress lines fuzz
+.PHONY: help build test race posix demo lint cross ci clean bench stress lines fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,10 @@ test: ## run all tests in random order, list the skipped ones at the end
 
 race: ## the same with the race detector
 	go test -json -race -shuffle=on ./... | $(report)
+
+posix: ## test the code for processes that Linux shares with macOS, without what Linux adds
+	go vet -tags posixprocess ./process
+	go test -race -shuffle=on -tags posixprocess ./process
 
 demo: ## the main job: index real text while workers are killed, compare with the exact answer
 	go run ./cmd/broker-demo run -verify -kill-every 500

@@ -80,11 +80,19 @@
 //
 // # Systems and tests
 //
-// Children are supported on Linux. Elsewhere Start returns an error that is errors.ErrUnsupported. [StartFunc] works everywhere: it runs a function
+// Children are supported on Linux and macOS. Elsewhere Start returns an error that is errors.ErrUnsupported. [StartFunc] works everywhere: it runs a function
 // in place of a program, behind the same *Process, with pipes, signals, an exit code and a report. Tests of code that handles processes need no
 // children with it, and can run in a testing/synctest bubble.
 //
 // On Linux one thread forks all children and lives as long as the program, because the kernel sends the parent-death signal when the thread
 // that forked ends. A program that ignores signals is seen with a handler for them while a child is being forked, since a child would ignore
 // them too otherwise.
+//
+// On macOS one kernel queue gives notice of all exits. What that system does not offer is either refused or missing:
+//
+//   - The field Limits of a Command is refused, as errors.ErrUnsupported.
+//   - The child receives no signal when this program dies. Its standard input ends; Options.Guard works as on Linux.
+//   - What has left its group is not looked for: Report.Strays is nil, and no mark is set.
+//   - [Process.RSS] is errors.ErrUnsupported, Report.OOM is empty, and the Stream lacks Unread.
+//   - Command.Self runs the file that this program was started from, which may have been replaced since.
 package process

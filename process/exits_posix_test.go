@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // scriptedQueue is a queue of deaths that a test makes up.
@@ -135,6 +136,26 @@ func TestFailedQueueIsReplaced(t *testing.T) {
 		require.ErrorIs(t, w.open(), syscall.EMFILE)
 		require.False(t, w.wait(101))
 	})
+}
+
+// The notice is given when a child begins to die; it can be reaped a moment later.
+func TestNoticeComesEarly(t *testing.T) {
+	q := newScriptedQueue()
+	defer close(q.failed)
+	q.refuse = syscall.ESRCH // as if it were beginning to die
+	w := watching(q)
+	p, err := Start(Command{Path: "sleep", Args: []string{"300"}}, Options{})
+	require.NoError(t, err)
+	defer p.Stream().Close()
+	dead := make(chan bool)
+	go func() {
+		w.await(p.PID())
+		over, _ := isDead(byPID, p.PID(), unix.WNOHANG)
+		dead <- over
+	}()
+	require.NoError(t, p.Do(Kill))
+	require.True(t, <-dead)
+	<-p.Ended()
 }
 
 // Without a notice the exit is found by looking.

@@ -41,6 +41,7 @@ const (
 func peek(idType, id, options int) (bool, error) {
 	for {
 		var info siginfo
+		//lint:ignore SA1019 there is no wrapper
 		_, _, errno := unix.Syscall6(unix.SYS_WAITID, uintptr(idType), uintptr(id), uintptr(unsafe.Pointer(&info)),
 			uintptr(unix.WEXITED|unix.WNOWAIT|options), 0, 0)
 		switch errno {

@@ -8,7 +8,7 @@ type Credential struct {
 	Groups []uint32 // the supplementary groups, all of them: those of this program are not kept
 }
 
-// Limits is what a program may use. The zero Limits does not limit it.
+// Limits is what a program may use. The zero Limits does not limit it. Limits are supported on Linux; elsewhere Start refuses them.
 type Limits struct {
 	// Memory bounds the bytes of memory that the process uses together with its group. A process that is over it is killed with all of its
 	// group, and its report says so (KillerMemory). If zero, nothing is bounded but by the system.

@@ -3,12 +3,10 @@
 package process
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -43,17 +41,4 @@ func marked(extra []string, mark string) []string {
 		return extra
 	}
 	return append(slices.Clip(extra), envChild+"="+marks)
-}
-
-// marksIn returns the marks in an environment as the kernel shows it.
-func marksIn(environ []byte) []string {
-	rest, found := bytes.CutPrefix(environ, []byte(envChild+"="))
-	if !found {
-		_, rest, found = bytes.Cut(environ, []byte("\x00"+envChild+"="))
-	}
-	if !found {
-		return nil
-	}
-	marks, _, _ := bytes.Cut(rest, []byte{0})
-	return strings.Split(string(marks), markSeparator)
 }

@@ -18,14 +18,15 @@ type Options struct {
 	// negative, what is in the pipe is read and nothing is waited for. For a Managed it bounds all three streams.
 	DrainTimeout time.Duration
 
-	// Guard has the process's group killed when this program dies, however it dies, also by KILL. Without it the group's leader receives TERM and
-	// finds its standard input at its end, which is enough for programs that heed either, as workers with the SDK do. The guardian is one shell
+	// Guard has the process's group killed when this program dies, however it dies, also by KILL. Without it the group's leader finds its standard input at
+	// its end and, on Linux, receives TERM, which is enough for programs that heed either, as workers with the SDK do. The guardian is one shell
 	// process (/bin/sh) for all guarded processes, there only as long as one of them is; the first Start takes a millisecond longer. Where
-	// it cannot be started, the leader gets KILL in place of TERM, and what it has started stays. In-memory processes are not guarded.
+	// it cannot be started, the leader gets KILL in place of TERM on Linux, and what it has started stays. In-memory processes are not guarded.
 	Guard bool
 
 	// SpareStrays leaves alone what the process has started and what has left its group, as daemons do. Otherwise it is looked for after the
 	// exit, and killed: it is known by a mark in its environment, the variable STDCREW_CHILD. Who removes that is not found.
+	// On macOS nothing is looked for.
 	SpareStrays bool
 
 	// ExtraEnv is appended to the environment, beside an explicit Command.Env too, and replaces variables of the same name.

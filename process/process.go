@@ -85,7 +85,7 @@ type started struct {
 // back to their default in the child.
 //
 // Start returns when the program has been loaded and has its limits, and blocks for that long. Its error is a *StartError. Real processes are
-// supported on Linux; elsewhere the error is errors.ErrUnsupported.
+// supported on Linux and macOS; elsewhere the error is errors.ErrUnsupported.
 func Start(c Command, o Options) (*Process, error) {
 	s, err := start(c, o)
 	if err != nil {

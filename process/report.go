@@ -25,7 +25,7 @@ type Report struct {
 	Uptime time.Duration
 
 	// MaxRSS is the most resident memory that the process has had at a time, or one of its descendants that it waited for, in bytes. If 0, it
-	// is not known: on Linux it is when it was not clearly more than this program had had itself by the start of the process.
+	// is not known, as when it was not clearly more than this program had had itself by the start of the process.
 	MaxRSS int64
 	// User and System are the processor time that the process has used, with its descendants that it waited for: in its own code and in the
 	// kernel. They are 0 for in-memory processes.

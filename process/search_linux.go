@@ -37,6 +37,9 @@ const (
 	// more before it was killed, under a pid that had been passed already.
 	strayRounds = 4
 
+	// maxStrays is how many a report names.
+	maxStrays = 64
+
 	// searchDelay is how long after a death the search for what it left begins: first those get the processor who wait to learn of the death.
 	searchDelay = 5 * time.Millisecond
 

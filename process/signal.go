@@ -40,7 +40,7 @@ func (s Signal) describe() string {
 }
 
 // ParseSignal returns the signal with this name, with or without SIG and in upper or lower case, or this number: "TERM", "SIGTERM" and "15" are
-// the same. Names other than those of the four above are known on Linux only. The error lists the names.
+// the same. Names other than those of the four above are known on Linux and macOS only. The error lists the names.
 func ParseSignal(text string) (Signal, error) {
 	if n, err := strconv.Atoi(text); err == nil && 0 < n && n < signalLimit {
 		return Signal(n), nil

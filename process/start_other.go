@@ -12,6 +12,6 @@ func start(c Command, _ Options) (started, error) {
 	return started{}, &StartError{
 		Path:   c.name(),
 		Err:    fmt.Errorf("child processes on %s: %w", runtime.GOOS, errors.ErrUnsupported),
-		Remedy: "process groups and exit notices are supported on Linux only; StartFunc works here",
+		Remedy: "process groups and exit notices are supported on Linux and macOS only; StartFunc works here",
 	}
 }

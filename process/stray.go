@@ -25,9 +25,6 @@ func (s Stray) String() string {
 	return fmt.Sprintf("%s (pid %d, %s)", s.Name, s.PID, end)
 }
 
-// maxStrays is how many a report names.
-const maxStrays = 64
-
 // quotedStrays is how many a report's text names.
 const quotedStrays = 3
 

@@ -220,3 +220,16 @@ func awaitDeath(pidfd int, deadline time.Time) {
 		}
 	}
 }
+
+// marksIn returns the marks in an environment as the kernel shows it.
+func marksIn(environ []byte) []string {
+	rest, found := bytes.CutPrefix(environ, []byte(envChild+"="))
+	if !found {
+		_, rest, found = bytes.Cut(environ, []byte("\x00"+envChild+"="))
+	}
+	if !found {
+		return nil
+	}
+	marks, _, _ := bytes.Cut(rest, []byte{0})
+	return strings.Split(string(marks), markSeparator)
+}

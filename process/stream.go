@@ -11,7 +11,7 @@ import "io"
 //	TryWrite(p []byte) (n int, err error) // writes what fits; a short count comes with syscall.EAGAIN
 //	Interrupt()                           // a Read under way, and later ones, return os.ErrDeadlineExceeded without reading
 //	Resume()                              // undoes Interrupt
-//	Unread() (n int, gone bool, err error) // bytes written that have not been read; gone: nobody is left who could read them
+//	Unread() (n int, gone bool, err error) // Linux: bytes written that have not been read; gone: nobody is left who could read them
 //
 // TryRead and TryWrite do not block and do not allocate. TryRead counts as reading and works after Interrupt too; TryWrite counts as writing.
 type Stream interface {
