@@ -17,7 +17,7 @@ type Command struct {
 	Args []string
 
 	// Env is the environment as "NAME=value". If nil, it is that of this program, without the marks that this program was started with.
-	// Otherwise it is exactly this list, so an empty list that is not nil is an empty environment. In either case the variable STDCREW_CHILD is
+	// Otherwise it is exactly this list, so an empty list that is not nil is an empty environment. In either case, on Linux, the variable STDCREW_CHILD is
 	// added, by which we find what the program leaves behind, unless Options.SpareStrays is set.
 	Env []string
 

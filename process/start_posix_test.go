@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // These are for systems on which the tests for Linux do not run.
@@ -42,6 +43,23 @@ func TestProcessesLiveAndDie(t *testing.T) {
 			require.Equal(t, "begun\n", r.StderrTail)
 			require.Nil(t, r.Strays)
 			require.ErrorIs(t, p.Signal(TERM), ErrExited)
+		}
+	}
+}
+
+func TestL5_10_PipesAreClosedOnExec(t *testing.T) {
+	var pipes stdio
+	require.NoError(t, pipes.open())
+	defer pipes.closeOurs()
+	defer pipes.closeTheirs()
+	for _, ends := range []pipe{pipes.stdin, pipes.stdout, pipes.stderr} {
+		for fd, blocking := range map[int]bool{ends.ours: false, ends.theirs: true} {
+			flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+			require.NoError(t, err)
+			require.NotZero(t, flags&unix.FD_CLOEXEC)
+			status, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+			require.NoError(t, err)
+			require.Equal(t, blocking, status&unix.O_NONBLOCK == 0)
 		}
 	}
 }
