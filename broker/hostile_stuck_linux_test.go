@@ -29,7 +29,7 @@ func TestL1_FrozenWorkersAreReplaced(t *testing.T) {
 
 // A worker that has closed its standard input is of no use, but what it has answered counts.
 func TestP6_ClosedStdin(t *testing.T) {
-	c := harmless("closes-stdin").with(broker.PoolOptions{CloseGrace: 50 * time.Millisecond})
+	c := harmless("closes-stdin").with(broker.PoolOptions{CloseGrace: 500 * time.Millisecond})
 	c.dies = true
 	punish(t, []crime{c})
 }
