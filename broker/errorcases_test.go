@@ -75,6 +75,19 @@ func contextCases() []errorCase {
 			cancel()
 			return <-waiting
 		}},
+		{name: "deadline before a worker is ready", play: func(m *process.Memory) int { <-m.Killed; return 0 }, fail: func(s *scene) error {
+			return s.resize(s.t.Context(), broker.Timeout(time.Second))
+		}},
+		{name: "deadline while no worker can be started", play: exits(3, "", "cannot open /etc/worker.conf\n"), fail: func(s *scene) error {
+			return s.resize(s.t.Context(), broker.Timeout(time.Second/2))
+		}},
+		{name: "deadline while a dead worker is not replaced", play: server(rpc.WorkerOptions{}, func(a *act) (any, error) {
+			a.exit <- 3
+			return never(a)
+		}), fail: func(s *scene) error {
+			require.ErrorIs(s.t, s.resize(s.t.Context()), broker.ErrTransient)
+			return s.resize(s.t.Context(), broker.Timeout(time.Second/2))
+		}},
 		{name: "deadline while it ran", play: server(rpc.WorkerOptions{}, never), fail: func(s *scene) error {
 			return s.resize(s.t.Context(), broker.Timeout(time.Second))
 		}},
@@ -377,6 +390,9 @@ func ownerCases() []errorCase {
 		}, options: broker.PoolOptions{Command: broker.Command{Path: "worker"}}},
 		{name: "not ready", from: "Ready", options: broker.PoolOptions{Min: 1}, play: exits(3, "", ""), fail: func(s *scene) error {
 			return s.Pool("images").Ready(s.t.Context())
+		}},
+		{name: "not reloaded", from: "Reload", play: exits(3, "", "cannot open /etc/worker.conf\n"), fail: func(s *scene) error {
+			return s.Pool("images").Reload(s.t.Context(), broker.Command{})
 		}},
 		{name: "stop goes on", from: "Stop", play: stubborn, fail: func(s *scene) error {
 			s.begin(s.t.Context())

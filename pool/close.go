@@ -27,10 +27,10 @@ func (p *Pool) Ready(ctx context.Context) error {
 		return err != nil
 	})
 	if !arrived {
-		err = contextError(ctx)
+		err = p.explain(contextError(ctx))
 	}
 	if err != nil {
-		return fmt.Errorf("pool %s is not ready: %w", p.opts.Name, err)
+		return fmt.Errorf("pool %s is not ready: %w", p.opts.Name, tailed(err))
 	}
 	return nil
 }

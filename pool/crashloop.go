@@ -1,6 +1,9 @@
 package pool
 
-import "log/slog"
+import (
+	"context"
+	"log/slog"
+)
 
 // loop is where a pool stands in its crash loop, which works as a circuit breaker does: after maxBootFailures, or one that cannot be cured, callers
 // fail at once; when the delay is over one process is started, the probe, and callers wait for it; it closes the loop or opens it again, with
@@ -40,7 +43,11 @@ func (p *Pool) turnLoop(fx *effects) {
 	case loopNone:
 		p.tellPool(Event{Kind: EventRecovered})
 	}
-	fx.add(func() { p.log.Info("crash loop", slog.String("state", is.String())) })
+	level := slog.LevelInfo
+	if is == loopOpen {
+		level = slog.LevelWarn // callers fail from here on
+	}
+	fx.add(func() { p.log.Log(context.Background(), level, "crash loop", slog.String("state", is.String())) })
 }
 
 func (l loop) String() string {

@@ -79,7 +79,7 @@ type Error struct {
 // Error names the call, the worker, what happened, whether the call may have been executed, and the end of the worker's standard error.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s.%s: ", e.Pool, e.Method)
+	b.WriteString(e.call() + ": ")
 	if e.Slot >= 0 {
 		fmt.Fprintf(&b, "worker %s (pid %d) ", workerName(e.Pool, e.Slot), e.PID)
 	}
@@ -95,6 +95,17 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "; stderr: %s", tail)
 	}
 	return b.String()
+}
+
+// call is how the caller wrote it, as far as a text can begin with that.
+func (e *Error) call() string {
+	switch {
+	case e.Method != "":
+		return e.Pool + "." + e.Method
+	case e.Pool != "":
+		return e.Pool
+	}
+	return "call"
 }
 
 func (e *Error) verb() string {
@@ -154,13 +165,25 @@ const maxTailText = 512
 
 // tailOf returns the end of the standard error of the process that an error is about, on one line; empty if there is none.
 func tailOf(err error) string {
-	var process interface{ stderrTail() string }
-	if !errors.As(err, &process) {
-		return ""
-	}
-	tail := strings.TrimSpace(strings.ToValidUTF8(process.stderrTail(), "?"))
+	tail := strings.TrimSpace(strings.ToValidUTF8(rawTailOf(err), "?"))
 	if cut := len(tail) - maxTailText; cut > 0 {
 		tail = "…" + strings.ToValidUTF8(tail[cut:], "")
 	}
 	return strings.Join(strings.FieldsFunc(tail, func(r rune) bool { return r == '\n' || r == '\r' }), " | ")
+}
+
+func rawTailOf(err error) string {
+	var process interface{ stderrTail() string }
+	if !errors.As(err, &process) {
+		return ""
+	}
+	return process.stderrTail()
+}
+
+// tailed adds to an error's text the end of the standard error of the process that it is about, if there is any.
+func tailed(err error) error {
+	if tail := tailOf(err); tail != "" {
+		return fmt.Errorf("%w; stderr: %s", err, tail)
+	}
+	return err
 }

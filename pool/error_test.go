@@ -50,6 +50,8 @@ func TestError_Text(t *testing.T) {
 			Error{Pool: "images", Method: "resize", Slot: -1, Class: ClassCaller, Delivery: rpc.NotSent, Err: ErrClosed},
 			"images.resize: refused: pool is closed; not executed",
 		},
+		{Error{Pool: "images", Slot: -1, Class: ClassCaller, Err: rpc.ErrDecode}, "images: cut off: reply does not fit; may have been executed"},
+		{Error{Slot: -1, Class: ClassUnavailable, Delivery: rpc.NotSent, Err: ErrQueueFull}, "call: unavailable: queue is full; not executed"},
 	}
 	for _, cs := range cases {
 		require.EqualError(t, &cs.e, cs.want)

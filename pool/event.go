@@ -102,6 +102,9 @@ func (e Event) String() string {
 	case e.Reason != "":
 		fmt.Fprintf(&b, " (%s)", e.Reason)
 	}
+	if e.Kind == EventPoolResized {
+		fmt.Fprintf(&b, ": %d to %d", e.Min, e.Max)
+	}
 	if e.Delay > 0 {
 		fmt.Fprintf(&b, ": %v", e.Delay.Round(time.Millisecond))
 	}

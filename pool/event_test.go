@@ -157,6 +157,7 @@ func TestEvent_String(t *testing.T) {
 		"crew/3 (pid 812) exited: exited with code 3 after 1m0s, 2 calls": {Slot: 3, PID: 812, Kind: EventExited, Exit: exit, Death: true},
 		"crew/3 start_failed: no such program":                            {Slot: 3, Kind: EventStartFailed, Err: errors.New("no such program")},
 		"crew crash_loop: 4s: no such program":                            {Slot: -1, Kind: EventCrashLoop, Delay: 4 * time.Second, Err: errors.New("no such program")},
+		"crew pool_resized: 0 to 8":                                       {Slot: -1, Kind: EventPoolResized, Max: 8},
 		"crew pool_closed; 7 events before it were dropped":               {Slot: -1, Kind: EventPoolClosed, Dropped: 7},
 	} {
 		e.Pool = "crew"

@@ -30,7 +30,7 @@ type reload struct {
 func (p *Pool) Reload(ctx context.Context, c process.Command) error {
 	r := &reload{command: c}
 	if err := p.try(ctx, r); err != nil {
-		return fmt.Errorf("pool %s: the workers stay as they are: reload: %w", p.opts.Name, err)
+		return fmt.Errorf("pool %s: the workers stay as they are: reload: %w", p.opts.Name, tailed(err))
 	}
 	if !p.until(ctx.Done(), func() bool { return p.noneBefore(r.version) }) {
 		return fmt.Errorf("pool %s: the reload goes on: %w", p.opts.Name, contextError(ctx))

@@ -95,12 +95,7 @@ func (p *Pool) Snapshot() Snapshot {
 }
 
 // withTail is an error's text, with the end of the standard error of the process that it is about, if there is any.
-func withTail(err error) string {
-	if tail := tailOf(err); tail != "" {
-		return err.Error() + "; stderr: " + tail
-	}
-	return err.Error()
-}
+func withTail(err error) string { return tailed(err).Error() }
 
 // look takes down what the pool itself knows, and hands out the rest to be asked after unlocking: a connection has a lock of its own, an
 // error may be anybody's.

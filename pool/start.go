@@ -185,6 +185,9 @@ func (w *worker) overdue() error {
 	if words := w.orders().lastWords; words != "" {
 		return fmt.Errorf("%w (%v); it last said %q", errStartTimeout, limit, words)
 	}
+	if w.conn == nil {
+		return fmt.Errorf("%w (%v): the handshake was not over", errStartTimeout, limit)
+	}
 	return fmt.Errorf("%w (%v)", errStartTimeout, limit)
 }
 

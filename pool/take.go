@@ -126,7 +126,7 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*worker, error) {
 	got, err := w.worker, w.err
 	p.recycle(w)
 	if left != nil {
-		err = left
+		err = p.explain(left)
 	}
 	return got, err
 }

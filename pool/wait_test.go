@@ -383,3 +383,22 @@ func TestChoice(t *testing.T) {
 		require.Equal(t, 1, changed, "one after the other all go to the same worker, so the others go idle")
 	})
 }
+
+// TestWait_SaysWhyNoWorkerCame: that a caller has run out of patience explains nothing where no worker starts.
+func TestWait_SaysWhyNoWorkerCame(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		three := 3
+		c := newCrew(t, Options{Min: 1, QueueTimeout: 500 * time.Millisecond, Restart: Restart{Min: time.Minute, Max: time.Minute}}, program{exits: &three})
+		err := c.echo(t.Context(), "")
+		require.ErrorIs(t, err, ErrQueueTimeout)
+		require.ErrorContains(t, err, "no worker was free within QueueTimeout (500ms); the last worker did not become ready: exited with code 3")
+		var exit Exit
+		require.False(t, errors.As(err, &exit), "no process has cut the call short")
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err = c.Ready(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "is not ready: context deadline exceeded; the last worker did not become ready: exited with code 3")
+	})
+}
