@@ -22,7 +22,8 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// PoolOptions says what one crew runs and how. Only Command is needed; Name is the key in Options.Pools and stays empty.
+// PoolOptions says what one crew runs and how: how many workers, timeouts, when they are replaced. Only Command is needed; Name is the key in
+// Options.Pools and stays empty. The fields, their units and defaults are listed at [pool.Options].
 type PoolOptions = pool.Options
 
 // Restart is a range of delays, for PoolOptions.Restart.

@@ -15,7 +15,7 @@ type Error = pool.Error
 // RemoteError is an error with which a worker's handler answered.
 type RemoteError = rpc.RemoteError
 
-// Exit says how a worker's process ended.
+// Exit says how a worker's process ended. Its fields are listed at [pool.Exit].
 type Exit = pool.Exit
 
 // Class says whose matter a failed call is.
@@ -56,15 +56,17 @@ var (
 // Retryable says whether a failed call may be repeated whatever it does. Its table is in the documentation of pool.Retryable.
 func Retryable(err error) bool { return pool.Retryable(err) }
 
-// Command is a program to run.
+// Command is a program to run: Path or Self, Args, Env, Dir, and what it may use. The fields are listed at [process.Command].
 type Command = process.Command
 
-// What a [Command] may use, and as which user it runs.
-type (
-	Limits     = process.Limits
-	Rlimit     = process.Rlimit
-	Credential = process.Credential
-)
+// Limits is what a [Command] may use, such as memory. The fields are listed at [process.Limits].
+type Limits = process.Limits
+
+// Rlimit is one of the system's resource limits, for [Limits]; see [process.Rlimit].
+type Rlimit = process.Rlimit
+
+// Credential is the user that a [Command] runs as; see [process.Credential].
+type Credential = process.Credential
 
 // State is what a worker of a [Snapshot] is doing.
 type State = pool.State

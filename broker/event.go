@@ -7,7 +7,8 @@ import (
 	"github.com/stdcrew/stdcrew/pool"
 )
 
-// Event is something that has happened to a pool or one of its workers. Its Kind says what, its other fields say to whom and why.
+// Event is something that has happened to a pool or one of its workers. Its Kind says what, its other fields say to whom and why;
+// they are listed at [pool.Event].
 type Event = pool.Event
 
 // EventKind says what has happened.

@@ -36,7 +36,8 @@ func (h *hub) remove(b *mailbox) {
 
 // Events returns the events of all programs from this call on, in order for each program, until ctx ends. It may be ranged over once, by one
 // goroutine; several callers get all events each. The programs do not wait for the receiver: one that is slower than EventBuffer allows misses
-// some, and a Dropped says how many. The events wait from the call on, even if nobody ranges, so ctx should end.
+// some, and a Dropped says how many. The events wait from the call on, even if nobody ranges, so ctx should end. Who wants to see how Run stops the
+// programs, too, gives Events a context that ends after that of Run: when Run has returned.
 func (m *Monitor) Events(ctx context.Context) iter.Seq[Event] {
 	b := newMailbox("", m.opts.EventBuffer)
 	m.hub.add(b)

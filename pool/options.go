@@ -45,7 +45,8 @@ type Options struct {
 	MaxMessage int
 
 	// StartTimeout bounds the time from the launch of a process until its handshake and the start hook are done. If zero, it is 10 s. A
-	// worker that says that it is still loading gets the full time again, up to ten times as much in all.
+	// worker that says that it is still loading gets the full time again, up to ten times as much in all. Three starts in a row
+	// have to fail before calls fail for that without a timeout of their own: a program that is silent, since it is no worker, takes as long.
 	StartTimeout time.Duration
 	// QueueTimeout bounds a caller's wait for a worker. If zero, nothing but the caller's context does.
 	QueueTimeout time.Duration
