@@ -68,15 +68,19 @@ func newPool(name string, o PoolOptions, log *slog.Logger) (*Pool, error) {
 	if name == "" {
 		return nil, errors.New("a pool's name is empty; use a-z, 0-9, _ and -")
 	}
+	var named error
 	if o.Name != "" && o.Name != name {
-		return nil, fmt.Errorf("pool %s: Name: %q differs from the key in Pools; leave it empty", name, o.Name)
+		named = fmt.Errorf("pool %s: Name: %q differs from the key in Pools; leave it empty", name, o.Name)
 	}
 	o.Name = name
 	if o.Log == nil {
 		o.Log = log
 	}
 	crew, err := pool.New(o)
-	if err != nil {
+	if named != nil && err == nil {
+		_ = crew.Close() // it is not what was asked for
+	}
+	if err = errors.Join(named, err); err != nil {
 		return nil, err
 	}
 	return &Pool{name: name, crew: crew, budget: newBudget()}, nil

@@ -21,9 +21,9 @@ func TestNewReportsAllProblemsAtOnce(t *testing.T) {
 	_, err = broker.New(broker.Options{Pools: map[string]broker.PoolOptions{
 		"Images": {Command: broker.Command{Path: "x"}},
 		"index":  {Min: 5, Max: 2},
-		"other":  {Name: "another", Command: broker.Command{Path: "x"}},
+		"other":  {Name: "another", InFlight: -1, Command: broker.Command{Path: "x"}},
 	}})
-	for _, text := range []string{`"Images"`, "Command: Path is empty", "Min: 5 is more than Max", `"another"`} {
+	for _, text := range []string{`"Images"`, "Command: Path is empty", "Min: 5 is more than Max", `"another"`, "pool other: InFlight: -1"} {
 		require.ErrorContains(t, err, text)
 	}
 }

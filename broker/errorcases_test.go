@@ -215,6 +215,7 @@ func queueCases() []errorCase {
 			s.begin(s.t.Context())
 			return behindOne(s)
 		}},
+		{name: "nobody waits", options: broker.PoolOptions{Queue: -1}, play: busy, fail: plainCall},
 		{name: "queue timeout", options: broker.PoolOptions{QueueTimeout: time.Second}, play: busy, fail: behindOne},
 		{name: "stopping", play: busy, fail: func(s *scene) error {
 			s.begin(s.t.Context())

@@ -48,7 +48,7 @@ func (p *Pool) joinAlone(fx *effects) (*worker, *waiter, error) {
 	waiting := p.queue.joinAlone()
 	if waiting == nil {
 		p.wanted = true
-		return nil, nil, ErrQueueFull
+		return nil, nil, p.queueFull()
 	}
 	waiting.since = p.now()
 	p.arrange(fx)

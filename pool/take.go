@@ -70,7 +70,7 @@ func (p *Pool) join(retried bool) (*worker, *waiter, error) {
 	waiting := p.queue.join(retried)
 	if waiting == nil {
 		p.wanted = true
-		return nil, nil, ErrQueueFull
+		return nil, nil, p.queueFull()
 	}
 	waiting.since = p.now()
 	return nil, waiting, nil

@@ -5,6 +5,16 @@ import (
 	"time"
 )
 
+// errNobodyWaits is how a full queue looks that has no place at all.
+var errNobodyWaits = fmt.Errorf("%w: no worker is free, and with a negative Queue nobody waits for one", ErrQueueFull)
+
+func (p *Pool) queueFull() error {
+	if p.opts.Queue < 0 {
+		return errNobodyWaits
+	}
+	return ErrQueueFull
+}
+
 // waitError says that a caller has left the queue, and why there was no worker for it: its patience alone explains nothing where none starts.
 type waitError struct {
 	err  error // the context's, or ErrQueueTimeout

@@ -41,10 +41,22 @@ func locate(c Command) (string, error) {
 	case errors.Is(err, exec.ErrDot):
 		return fail(fmt.Errorf("%w: %w", fs.ErrNotExist, err), "to run it from the current directory, write ./"+c.Path)
 	case err != nil:
-		return fail(fmt.Errorf("%w: %w", fs.ErrNotExist, err), "install it, extend PATH, or give its path with a slash")
+		return fail(&notFoundError{err}, "install it, extend PATH, or give its path with a slash")
 	}
 	return program, nil
 }
+
+// notFoundError is an error of exec.LookPath that is fs.ErrNotExist, too. Its text leaves out the name, which StartError says.
+type notFoundError struct{ err error }
+
+func (e *notFoundError) Error() string {
+	if named := (*exec.Error)(nil); errors.As(e.err, &named) {
+		return named.Err.Error()
+	}
+	return e.err.Error()
+}
+
+func (e *notFoundError) Unwrap() []error { return []error{fs.ErrNotExist, e.err} }
 
 func checkDir(dir string) error {
 	if dir == "" {
