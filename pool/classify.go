@@ -64,10 +64,11 @@ func classifyRemote(ctx, call context.Context, e *rpc.RemoteError, err error) (C
 	}
 }
 
-// refusesAll says that the worker has begun to stop and takes no further calls, although it may say goodbye much later.
-func refusesAll(err error) bool {
+// isLeaving says that the worker has begun to stop, and so refused the call or cut it off. It takes no further ones, although it may say goodbye much
+// later, when others have ended.
+func isLeaving(err error) bool {
 	var remote *rpc.RemoteError
-	return errors.As(err, &remote) && remote.NotRun && remote.Code == rpc.CodeShuttingDown
+	return errors.As(err, &remote) && remote.Code == rpc.CodeShuttingDown
 }
 
 // passed says that a context's deadline is over, also where its error does not say so yet.

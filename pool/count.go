@@ -106,7 +106,7 @@ func (p *Pool) countAnswer(w *worker, err error) {
 func (p *Pool) countDeath(w *worker, exit Exit) {
 	p.counters.Deaths++
 	switch {
-	case (w.goodbye || w.refuses) && (w.why == "" || w.why == killerGoodbye):
+	case (w.goodbye || w.leaving) && (w.why == "" || w.why == killerGoodbye):
 		p.counters.Goodbyes++
 	case exit.Report.Killer == "":
 		p.counters.Crashes++

@@ -22,6 +22,7 @@ type job struct {
 	exit   func(code int)
 	print  func(text string) // to stdout, where it does not belong
 	leave  func()            // says goodbye
+	quit   func()            // the same, and ends the calls that run; native only
 	over   <-chan struct{}   // closed when the process has ended
 }
 
@@ -89,7 +90,8 @@ func nativeWorker(m *process.Memory, inFlight int, handle jobHandler) int {
 			method: r.Method, arg: arg, ctx: ctx,
 			exit:  func(code int) { exit <- code },
 			print: func(text string) { _, _ = m.Stdout.Write([]byte(text)) },
-			leave: func() { peer.Goodbye("enough", false) }, over: over,
+			leave: func() { peer.Goodbye("enough", false) },
+			quit:  func() { peer.Goodbye("enough", true) }, over: over,
 		})
 	}
 	peer, err := rpc.Announce(context.Background(), memoryStream{m}, rpc.WorkerOptions{Hello: rpc.Hello{InFlight: inFlight}, Handler: rpc.HandlerFunc(serve)})

@@ -201,7 +201,7 @@ type orders struct {
 	target            int
 	goodbye, retiring bool
 	ready, stuck, due bool
-	refuses           bool
+	leaving           bool
 	inFlight          int
 	abort             bool
 	lastWords         string
@@ -219,7 +219,7 @@ func (w *worker) orders() orders {
 		ready:     mine && m.state == StateReady,
 		stuck:     w.stuck,
 		due:       w.due != "",
-		refuses:   w.refuses,
+		leaving:   w.leaving,
 		inFlight:  w.inFlight,
 		abort:     w.abort,
 		lastWords: w.lastWords,
@@ -245,7 +245,7 @@ func (w *worker) onWake() {
 		}
 	case o.goodbye && w.starting():
 		w.failStart(errEarlyGoodbye)
-	case (o.goodbye || o.refuses) && o.ready && !o.retiring:
+	case (o.goodbye || o.leaving) && o.ready && !o.retiring:
 		w.log().Info("worker takes no further calls", slog.String("reason", o.lastWords))
 		w.post(event{kind: evRetire, unwanted: true, why: killerGoodbye})
 	case o.retiring && o.inFlight == 0:

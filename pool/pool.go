@@ -160,18 +160,18 @@ func (p *Pool) callOn(ctx context.Context, w *worker, freed func(), method strin
 		defer cancel()
 	}
 	err := w.conn.Call(callCtx, method, args, reply, rpc.CallOptions{Attempt: max(1, o.Attempt), Metadata: o.Metadata, Freed: freed})
-	if answered(err) {
+	switch {
+	case isLeaving(err): // that is no answer, and no sign of health
+		w.saidLeaving()
+	case answered(err):
 		p.countAnswer(w, err)
 	}
 	if err == nil {
 		return nil
 	}
 	class, delivery, cause := classify(ctx, callCtx, err)
-	switch {
-	case errors.Is(cause, ErrCallTimeout):
+	if errors.Is(cause, ErrCallTimeout) {
 		cause = &tailedError{err: fmt.Errorf("%w (%v)", cause, p.opts.CallTimeout), tail: w.proc.StderrTail()}
-	case refusesAll(err):
-		w.saidRefusal()
 	}
 	return p.failed(w, method, o, class, delivery, cause)
 }

@@ -158,11 +158,11 @@ func (w *worker) saidGoodbye(reason string) {
 	w.poke()
 }
 
-// saidRefusal: the worker has refused a call because it has begun to stop. Its goodbye comes when its other calls have ended.
-func (w *worker) saidRefusal() {
+// saidLeaving: the worker has refused a call or cut it off because it has begun to stop. Its goodbye comes when its other calls have ended.
+func (w *worker) saidLeaving() {
 	w.pool.mu.Lock()
 	defer w.pool.mu.Unlock()
-	w.refuses = true
+	w.leaving = true
 	w.pool.withdraw(w)
 	w.poke()
 }

@@ -256,3 +256,51 @@ func TestP18_WorkerThatRefusesGetsNoFurtherCalls(t *testing.T) {
 		require.NoError(t, leaving.result(), "it may end")
 	})
 }
+
+// The same goes for one that cuts calls off while others go on.
+func TestP18_WorkerThatCutsCallsOffGetsNoFurtherOnes(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := nativeCrew(t, Options{Max: 2}, 8, quitter)
+		start := time.Now()
+		late, cut := c.call(t.Context(), "late"), c.call(t.Context(), "quit")
+		e := asError(t, cut.result())
+		require.Equal(t, ClassInterrupted, e.Class)
+		require.Equal(t, rpc.Unknown, e.Delivery)
+		require.Equal(t, CrashNone, e.Crash)
+		synctest.Wait()
+		require.True(t, c.Snapshot().Workers[0].Retiring, "long before its goodbye")
+		c.serves()
+		require.Zero(t, time.Since(start))
+		require.NoError(t, late.result(), "it may end")
+		require.Equal(t, 7*time.Second, time.Since(start))
+	})
+}
+
+// What a worker that leaves has refused or cut off shows nothing of its health: if it has answered no call, its successor waits.
+func TestP24_CallsCutOffProveNothing(t *testing.T) {
+	for _, proved := range []bool{true, false} {
+		inBubble(t, func(t *testing.T) {
+			c := nativeCrew(t, Options{Max: 1, Restart: Restart{Min: time.Minute}}, 8, quitter)
+			if proved {
+				c.serves()
+			}
+			require.Error(t, c.call(t.Context(), "quit").result())
+			synctest.Wait()
+			start := time.Now()
+			c.serves()
+			require.Equal(t, !proved, time.Since(start) > 30*time.Second, time.Since(start))
+			counters := c.Snapshot().Counters
+			require.EqualValues(t, 1, counters.Goodbyes)
+			require.Equal(t, map[Failure]uint64{{ClassInterrupted, rpc.Unknown}: 1}, counters.Failures)
+		})
+	}
+}
+
+// quitter is stubborn, and leaves in the middle of a call named "quit".
+func quitter(j job) (any, error) {
+	if j.method != "quit" {
+		return stubborn(j)
+	}
+	j.quit()
+	return nil, j.ctx.Err()
+}

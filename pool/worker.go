@@ -50,7 +50,7 @@ type worker struct {
 	why       process.Killer // the first reason to end it
 	goodbye   bool           // it has said so
 	lastWords string         // with the goodbye, or while it was loading
-	refuses   bool           // it has refused a call because it is about to say so
+	leaving   bool           // it has refused a call, or cut it off, because it is about to say so
 	stuck     bool           // it does not end a canceled call; which, its connection knows
 	abort     bool           // its calls are to be failed with ErrClosed
 	deadline  time.Duration  // for the start; 0: none

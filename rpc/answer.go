@@ -98,8 +98,11 @@ func remote(err error) *RemoteError {
 	if e := (*RemoteError)(nil); errors.As(err, &e) {
 		copied := *e
 		copied.NotRun, copied.passedOn = e.NotRun && !e.passedOn, false
-		if copied.Code == "" {
+		switch {
+		case copied.Code == "":
 			copied.Code = CodeError
+		case e.passedOn && e.Code == CodeShuttingDown:
+			copied.Code, copied.Message = CodeError, e.Error()
 		}
 		return &copied
 	}

@@ -298,6 +298,6 @@ func (c *call) remoteError() error {
 		return badReply(c.reply, fmt.Errorf("malformed error message: %w", err))
 	}
 	e.NotRun = c.flags&framing.NotRun != 0
-	e.passedOn = e.NotRun
+	e.passedOn = e.NotRun || e.Code == CodeShuttingDown
 	return e
 }

@@ -53,7 +53,8 @@ type RemoteError struct {
 	Stack   string             `msgpack:"stack,omitempty"` // of a handler that panicked
 	NotRun  bool               `msgpack:"-"`               // the handler was certainly not entered
 
-	// passedOn says that NotRun is about a call which a handler made: if it returns the error, its own call has run all the same.
+	// passedOn says that NotRun and CodeShuttingDown are about a call which a handler made, and its other side: if it returns the error, its own call
+	// has run all the same, and its own side stays.
 	passedOn bool
 }
 

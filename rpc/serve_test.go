@@ -187,6 +187,29 @@ func TestP15_NotRunIsNotPassedOn(t *testing.T) {
 	})
 }
 
+// A handler that returns the error of a call to a side which is shutting down does not say that its own side is.
+func TestShuttingDownIsNotPassedOn(t *testing.T) {
+	eachMode(t, func(t *testing.T, ends makeEnds) {
+		for _, flags := range []framing.Flags{0, framing.NotRun} {
+			host, w, _ := connectWire(t, ends, 1, rpc.HostOptions{})
+			done := background(t.Context(), host, "other", nil)
+			w.send(failed, flags, w.expect(call).ID, encoded(t, map[string]any{"code": "shutting_down", "message": "tired"}))
+			left := (<-done).err
+			require.Equal(t, rpc.CodeShuttingDown, remote(t, left).Code)
+
+			_, w, _ = announceWire(t, ends, serving(1, rpc.HandlerFunc(func(context.Context, *rpc.Request) (any, error) {
+				return nil, fmt.Errorf("it did something, then: %w", left)
+			})))
+			w.send(call, 0, 2, callBody(t, "m", nil))
+			m := w.next()
+			code, notRun := answer(t, m)
+			require.Equal(t, rpc.CodeError, code)
+			require.False(t, notRun)
+			require.Equal(t, "shutting_down: tired", decoded[map[string]any](t, m.Body)["message"])
+		}
+	})
+}
+
 // Calls to the host which canceled handlers have left behind do not take the places of those that come after them.
 func TestAbandonedCallsToTheHostDoNotOverload(t *testing.T) {
 	eachMode(t, func(t *testing.T, ends makeEnds) {

@@ -120,6 +120,8 @@ var vectors = []vector{
 		payload: []any{value{object{"code", "error", "message", "disk is full"}}}},
 	{name: "error-not-run", about: "No handler was entered.", direction: toHost, typ: failed, id: 2, flags: framing.NotRun,
 		payload: []any{value{object{"code", "unknown_method", "message", `unknown method "echo"`}}}},
+	{name: "error-shutting-down", about: "A handler that ran was cut off, because the worker ends; one that did not run would have NOT_RUN.",
+		direction: toHost, typ: failed, id: 2, payload: []any{value{object{"code", "shutting_down", "message", "this side is shutting down: context canceled"}}}},
 	{name: "error-data", about: "An error with a code of its own, to which the handler attached a value.", direction: toHost, typ: failed, id: 2,
 		payload: []any{value{object{"code", "quota", "message", "no credit", "data", object{"left", smallest(0)}}}}},
 	{name: "error-stack", about: "The handler panicked.", direction: toHost, typ: failed, id: 2,
