@@ -339,7 +339,7 @@ func notSentCases() []errorCase {
 			peer.Goodbye("enough", false)
 			<-m.Killed
 		}), fail: plainCall},
-		{name: "worker is ending", play: refuses(rpc.CodeShuttingDown, "this worker is ending"), fail: plainCall},
+		{name: "worker is ending", play: refuses(rpc.CodeShuttingDown, "this side is shutting down"), fail: plainCall},
 		{name: "worker has too many calls", play: refuses(rpc.CodeOverloaded, "more calls than agreed"), fail: plainCall},
 		{name: "worker gave it up", play: refuses(rpc.CodeCancelled, "context canceled"), fail: plainCall},
 	}
@@ -373,7 +373,7 @@ func leaseCases() []errorCase {
 	}
 }
 
-// ownerCases are errors of New, Ready, Stop, Shutdown and Close.
+// ownerCases are errors of New, Ready, Reload, Resize, Stop, Shutdown and Close.
 func ownerCases() []errorCase {
 	made := func(o broker.Options) func(*scene) error {
 		return func(*scene) error { _, err := broker.New(o); return err }
@@ -394,6 +394,23 @@ func ownerCases() []errorCase {
 		}},
 		{name: "not reloaded", from: "Reload", play: exits(3, "", "cannot open /etc/worker.conf\n"), fail: func(s *scene) error {
 			return s.Pool("images").Reload(s.t.Context(), broker.Command{})
+		}},
+		{name: "reload in a call", from: "Reload", play: server(rpc.WorkerOptions{}, obeys), fail: func(s *scene) error {
+			s.begin(s.t.Context())
+			ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+			defer cancel()
+			return s.Pool("images").Reload(ctx, broker.Command{})
+		}},
+		{name: "resize in a call", from: "Resize", options: broker.PoolOptions{Max: 2}, play: server(rpc.WorkerOptions{}, obeys), fail: func(s *scene) error {
+			s.begin(s.t.Context())
+			s.begin(s.t.Context())
+			ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+			defer cancel()
+			return s.Pool("images").Resize(ctx, 0, 1)
+		}},
+		{name: "resize of a closed pool", from: "Resize", fail: func(s *scene) error {
+			require.NoError(s.t, s.Close())
+			return s.Pool("images").Resize(s.t.Context(), 0, 1)
 		}},
 		{name: "stop goes on", from: "Stop", play: stubborn, fail: func(s *scene) error {
 			s.begin(s.t.Context())

@@ -161,3 +161,25 @@ func TestP14_OnlyRepeatedCallsArePoison(t *testing.T) {
 		}
 	})
 }
+
+// A caller leaves when its context ends, in a repetition, and while that waits for a worker. What an earlier attempt may have done is not forgotten.
+func TestP15_RepeatedCallsHeedTheirContext(t *testing.T) {
+	// A worker lives for half a second, and the next one comes after 2 s more, drawn by up to a tenth.
+	for workers, after := range map[int]time.Duration{1: 1500 * time.Millisecond, 2: 2750 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &ward{seen: map[string][]int{}}
+			s := newScene(t, &errorCase{play: w.worker, options: broker.PoolOptions{Restart: broker.Restart{Min: 2 * time.Second}}})
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			defer cancel()
+			start := time.Now()
+			err := s.Call(ctx, "images.resize", "exit", nil, broker.Idempotent())
+			require.Equal(t, after, time.Since(start))
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			failed := asBrokerError(t, err)
+			require.Equal(t, broker.ClassContext, failed.Class)
+			require.Equal(t, broker.Unknown, failed.Delivery)
+			require.Equal(t, 2, failed.Attempts)
+			require.Len(t, s.procs, workers)
+		})
+	}
+}
