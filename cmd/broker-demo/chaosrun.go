@@ -118,13 +118,6 @@ func (r *chaosRun) throw() time.Duration {
 	return time.Since(start)
 }
 
-// failed counts a fault that was not survived, unless it is we who ended it.
-func (r *chaosRun) failed(err error) {
-	if r.on.force.Err() == nil {
-		r.fail(err)
-	}
-}
-
 // verdict says what has become of everything.
 func (r *chaosRun) verdict(left leaks) *chaosVerdict {
 	v := &chaosVerdict{Seed: r.options.seed, FailedByClass: map[string]int64{}}

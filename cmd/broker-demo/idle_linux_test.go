@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,9 +37,19 @@ func TestChildren(t *testing.T) {
 	require.NoError(t, err)
 	sleeper := exec.Command("sleep", "60")
 	require.NoError(t, sleeper.Start())
+	shell, err := exec.LookPath("sh")
+	require.NoError(t, err)
+	odd := filepath.Join(t.TempDir(), "a) S 1 b") // reads like the fields behind the name
+	require.NoError(t, os.Symlink(shell, odd))
+	reader := exec.Command(odd, "-c", "read line")
+	input, err := reader.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, reader.Start())
 	during, err := children()
+	require.NoError(t, input.Close())
+	_ = reader.Wait() // its input has ended: it fails
 	require.NoError(t, sleeper.Process.Kill())
 	_ = sleeper.Wait()
 	require.NoError(t, err)
-	require.Equal(t, before+1, during)
+	require.Equal(t, before+2, during)
 }

@@ -62,13 +62,13 @@ func runIdle(o idleOptions, c console, signals <-chan os.Signal, restore func())
 	}
 	r.crew = crew
 	watched := r.watchThreads()
-	err = errors.Join(r.measure(on.drain), r.stop())
+	err, stopErr := r.measure(on.drain), r.stop()
 	watched()
 	r.s.ThreadsMax = max(r.s.Threads, int(r.maximum.Load()))
-	switch {
-	case on.drain.Err() != nil:
-		return &exitError{code: exitInterrupted}
-	case err != nil:
+	if on.drain.Err() != nil {
+		return &exitError{exitInterrupted, stopErr}
+	}
+	if err := errors.Join(err, stopErr); err != nil {
 		return err
 	}
 	return r.print()

@@ -20,6 +20,10 @@
 //
 // measures what a large crew costs that has nothing to do.
 //
+//	broker-demo chaos -duration 10s
+//
+// throws kills, freezes, reloads and hostile workers at a crew under load, and counts what is lost and what is left.
+//
 //	broker-demo monitor -- sh -c 'date; exit 1'
 //
 // keeps a program running that knows nothing of this project, and prints what happens to it.
@@ -41,7 +45,7 @@ import (
 	"github.com/stdcrew/stdcrew/worker"
 )
 
-// The crews that run and load use.
+// The crews that run, and load and idle use.
 const (
 	indexCrew = "index"
 	echoCrew  = "echo"

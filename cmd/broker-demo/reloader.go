@@ -36,7 +36,7 @@ func (r *loadRun) reloadEvery(d time.Duration) (stop func()) {
 func (r *loadRun) reload(ctx context.Context) {
 	before := r.crew.processes()
 	if err := r.crew.pool.Reload(ctx, broker.Command{}); err != nil {
-		r.fail(err)
+		r.failed(err)
 		return
 	}
 	for pid := range r.crew.processes() {

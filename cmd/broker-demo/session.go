@@ -66,6 +66,13 @@ func (s *session) fail(err error) {
 	s.report(s.other.Add(1), "error: %v", err)
 }
 
+// failed is fail, unless the user did not want to wait: then it is we who ended what has failed.
+func (s *session) failed(err error) {
+	if s.on.force.Err() == nil {
+		s.fail(err)
+	}
+}
+
 // report prints the n-th note of its kind, unless there have been many.
 func (s *session) report(n int64, format string, args ...any) {
 	switch {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"strings"
 )
 
 // takeStock looks around. mark is an entry of the environment by which descendants are known wherever they have gone.
@@ -33,12 +32,11 @@ func takeStock(mark string) (stock, error) {
 
 // isOurs says whether a process is a child of this one, or bears the mark. One that has ended meanwhile, or that this user may not look at, is not.
 func isOurs(pid, mark string) bool {
-	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	stat, err := readStat(pid)
 	if err != nil {
 		return false
 	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // behind the name, which may contain anything: state, parent
-	if len(fields) > 1 && fields[1] == strconv.Itoa(os.Getpid()) {
+	if stat.isChild() {
 		return true
 	}
 	environ, err := os.ReadFile("/proc/" + pid + "/environ")
