@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -157,7 +158,8 @@ func TestP15_CallsInADeadWorkersPipeAreRepeated(t *testing.T) {
 // that may be executed twice is made again.
 func TestCallsOfWorkersThatStrangersTerminate(t *testing.T) {
 	for _, inFlight := range []int{1, 8} {
-		b := newBroker(t, "notes", broker.PoolOptions{Max: 1, InFlight: inFlight})
+		soon := broker.Restart{Min: time.Millisecond, Max: time.Millisecond} // none of the workers ever answers a call, so their successors wait
+		b := newBroker(t, "notes", broker.PoolOptions{Max: 1, InFlight: inFlight, Restart: soon})
 		path := filepath.Join(t.TempDir(), "notes")
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
