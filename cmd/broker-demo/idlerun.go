@@ -80,7 +80,7 @@ func (r *idleRun) watchThreads() (stop func()) {
 	var watcher sync.WaitGroup
 	// Ends with stop. It looks seldom: what it takes is part of what is measured.
 	watcher.Go(func() {
-		tick := time.NewTicker(500 * time.Millisecond)
+		tick := time.NewTicker(2 * time.Second)
 		defer tick.Stop()
 		for {
 			if f, err := measure(); err == nil {
