@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
 	"github.com/stdcrew/stdcrew/worker"
 )
 
@@ -55,7 +56,7 @@ func TestMeasureDeaths(t *testing.T) {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	for name, f := range map[string]figures{"bare": d.Bare, "call": d.Call, "start": d.Start, "replace": d.Replace} {
+	for name, f := range map[string]gauge.Figures{"bare": d.Bare, "call": d.Call, "start": d.Start, "replace": d.Replace} {
 		require.Positive(t, f.P50, name)
 	}
 	require.Greater(t, d.Replace.P50, d.Call.P50, "the next answer comes after the error")

@@ -11,16 +11,17 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
 	"github.com/stdcrew/stdcrew/broker"
 	"github.com/stdcrew/stdcrew/process"
 )
 
 // deaths is what the end of a worker costs, beside the bare end of the same program. Each field has one time for each round.
 type deaths struct {
-	Bare    figures `json:"bare"`    // from KILL to the end of file on its output
-	Call    figures `json:"call"`    // from KILL to the error of the call that it had
-	Start   figures `json:"start"`   // from fork to the first byte of its hello
-	Replace figures `json:"replace"` // from KILL to the answer of the next call, by the next worker
+	Bare    gauge.Figures `json:"bare"`    // from KILL to the end of file on its output
+	Call    gauge.Figures `json:"call"`    // from KILL to the error of the call that it had
+	Start   gauge.Figures `json:"start"`   // from fork to the first byte of its hello
+	Replace gauge.Figures `json:"replace"` // from KILL to the answer of the next call, by the next worker
 }
 
 // measureDeaths kills so many workers, and as many bare children, in turns.
@@ -32,7 +33,7 @@ func measureDeaths(rounds int) (deaths, error) {
 		return deaths{}, err
 	}
 	defer b.Close()
-	times := make(map[*figures][]time.Duration)
+	times := make(map[*gauge.Figures][]time.Duration)
 	var d deaths
 	for range rounds {
 		start, bare, err := bareDeath()
@@ -43,12 +44,12 @@ func measureDeaths(rounds int) (deaths, error) {
 		if err != nil {
 			return deaths{}, err
 		}
-		for field, took := range map[*figures]time.Duration{&d.Bare: bare, &d.Start: start, &d.Call: call, &d.Replace: replace} {
+		for field, took := range map[*gauge.Figures]time.Duration{&d.Bare: bare, &d.Start: start, &d.Call: call, &d.Replace: replace} {
 			times[field] = append(times[field], took)
 		}
 	}
 	for field, all := range times {
-		*field = summarize(all, 0)
+		*field = gauge.Summarize(all, 0)
 	}
 	return d, nil
 }
@@ -149,7 +150,7 @@ func printDeaths(out io.Writer, rounds int, d deaths) error {
 	fmt.Fprintln(table, "\tp50\tmean\tp99")
 	for _, row := range []struct {
 		name string
-		f    figures
+		f    gauge.Figures
 	}{
 		{"KILL to end of file, bare", d.Bare},
 		{"KILL to the call's error", d.Call},

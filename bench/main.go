@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
 	"github.com/stdcrew/stdcrew/worker"
 )
 
@@ -111,7 +112,7 @@ func (s settings) check() error {
 // measureHere measures in this process, for the one that asked.
 func (s settings) measureHere() error {
 	if s.placement == pinned {
-		if err := pinTo(pinnedCPU); err != nil {
+		if err := gauge.PinTo(pinnedCPU); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
 )
 
 // contender is one way to make a round trip to a child process.
@@ -20,11 +22,11 @@ var contenders = []func(size int) (contender, error){newPing, newCaller}
 
 // result is a contender's figures in one placement.
 type result struct {
-	Placement string    `json:"placement"`
-	Name      string    `json:"name"`
-	Median    figures   `json:"median"` // over the rounds
-	Ratio     ratios    `json:"ratio"`  // median of each round's ratio to the floor
-	Rounds    []figures `json:"rounds"`
+	Placement string          `json:"placement"`
+	Name      string          `json:"name"`
+	Median    gauge.Figures   `json:"median"` // over the rounds
+	Ratio     gauge.Ratios    `json:"ratio"`  // median of each round's ratio to the floor
+	Rounds    []gauge.Figures `json:"rounds"`
 }
 
 // measure makes the rounds: each contender once a round, so that whatever else
@@ -55,54 +57,44 @@ func measure(s settings) (results []result, err error) {
 		}
 	}
 	for i := range results {
-		results[i].conclude(results[0].Rounds)
+		results[i].Median, results[i].Ratio = gauge.Conclude(results[i].Rounds, results[0].Rounds)
 	}
 	return results, nil
-}
-
-// conclude fills in the medians.
-func (r *result) conclude(floor []figures) {
-	r.Median = medianFigures(r.Rounds)
-	perRound := make([]ratios, len(r.Rounds))
-	for i, f := range r.Rounds {
-		perRound[i] = ratiosOf(f, floor[i])
-	}
-	r.Ratio = medianRatios(perRound)
 }
 
 // warmup is the share of a round's trips that are made before it, unmeasured.
 const warmup = 10 // one in so many
 
 // round makes len(times) round trips and fills times with what each took.
-func round(c contender, times []time.Duration) (figures, error) {
+func round(c contender, times []time.Duration) (gauge.Figures, error) {
 	for range len(times)/warmup + 1 {
 		if err := c.roundTrip(); err != nil {
-			return figures{}, err
+			return gauge.Figures{}, err
 		}
 	}
 	before, err := cpuOfBoth(c)
 	if err != nil {
-		return figures{}, err
+		return gauge.Figures{}, err
 	}
 	for i := range times {
 		start := time.Now()
 		if err := c.roundTrip(); err != nil {
-			return figures{}, err
+			return gauge.Figures{}, err
 		}
 		times[i] = time.Since(start)
 	}
 	after, err := cpuOfBoth(c)
 	if err != nil {
-		return figures{}, err
+		return gauge.Figures{}, err
 	}
-	return summarize(times, after-before), nil
+	return gauge.Summarize(times, after-before), nil
 }
 
 func cpuOfBoth(c contender) (time.Duration, error) {
-	host, err := cpuTime(os.Getpid())
+	host, err := gauge.CPUTime(os.Getpid())
 	if err != nil {
 		return 0, err
 	}
-	child, err := cpuTime(c.pid())
+	child, err := gauge.CPUTime(c.pid())
 	return host + child, err
 }

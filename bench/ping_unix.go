@@ -10,7 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 
-	"golang.org/x/sys/unix"
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
 )
 
 // ping is the near end.
@@ -53,10 +53,10 @@ func (p *ping) name() string { return pingName }
 func (p *ping) pid() int     { return p.child.Process.Pid }
 
 func (p *ping) roundTrip() error {
-	if err := writeAll(p.toFd, p.buffer); err != nil {
+	if err := gauge.WriteAll(p.toFd, p.buffer); err != nil {
 		return err
 	}
-	return readAll(p.fromFd, p.buffer)
+	return gauge.ReadAll(p.fromFd, p.buffer)
 }
 
 func (p *ping) close() error {
@@ -71,44 +71,13 @@ func pong(size string) error {
 	}
 	buffer := make([]byte, n)
 	for {
-		if err := readAll(0, buffer); errors.Is(err, io.EOF) {
+		if err := gauge.ReadAll(0, buffer); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if err := writeAll(1, buffer); err != nil {
+		if err := gauge.WriteAll(1, buffer); err != nil {
 			return err
 		}
 	}
-}
-
-// readAll fills b, or returns io.EOF.
-func readAll(fd int, b []byte) error {
-	for len(b) > 0 {
-		n, err := unix.Read(fd, b)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return fmt.Errorf("read: %w", err)
-		case n == 0:
-			return io.EOF
-		default:
-			b = b[n:]
-		}
-	}
-	return nil
-}
-
-func writeAll(fd int, b []byte) error {
-	for len(b) > 0 {
-		n, err := unix.Write(fd, b)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return fmt.Errorf("write: %w", err)
-		default:
-			b = b[n:]
-		}
-	}
-	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
 )
 
 // Placements of host and child.
@@ -19,8 +21,8 @@ const pinnedCPU = 0
 // measureElsewhere has a fresh process measure one placement: a process that
 // has been pinned stays so, and one that has measured has a heap.
 func (s settings) measureElsewhere(placement string) ([]result, error) {
-	if placement == pinned && pinUnsupported != nil {
-		return nil, pinUnsupported
+	if placement == pinned && gauge.PinUnsupported != nil {
+		return nil, gauge.PinUnsupported
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -1,4 +1,4 @@
-package main
+package gauge
 
 import (
 	"fmt"
@@ -8,16 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pinUnsupported is nil where processes can be pinned.
-var pinUnsupported error
+// PinUnsupported is nil where processes can be pinned.
+var PinUnsupported error
 
 // pinnedMark says to the re-executed program that it is pinned.
 const pinnedMark = "STDCREW_BENCH_PINNED"
 
-// pinTo returns in a process all of whose threads, and children, run on one
+// PinTo returns in a process all of whose threads, and children, run on one
 // CPU. An affinity belongs to a thread and the Go runtime has begun several by
 // now, so the program is executed once more by the thread that was pinned.
-func pinTo(cpu int) error {
+func PinTo(cpu int) error {
 	if os.Getenv(pinnedMark) != "" {
 		return os.Unsetenv(pinnedMark)
 	}

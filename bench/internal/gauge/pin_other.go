@@ -1,0 +1,15 @@
+//go:build !linux
+
+package gauge
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+// PinUnsupported is nil where processes can be pinned.
+var PinUnsupported = fmt.Errorf("a process cannot be pinned to a core on %s: %w; run it on Linux", runtime.GOOS, errors.ErrUnsupported)
+
+// PinTo is not possible here.
+func PinTo(int) error { return PinUnsupported }
