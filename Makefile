@@ -9,10 +9,10 @@ tool := go tool -modfile=tools/go.mod
 # Tests run with -json so that skipped ones can be listed; testreport prints what go test would. pipefail keeps go test's exit code.
 report := go run -C tools ./testreport
 
-.PHONY: help build test race posix demo lint cross ci clean bench stress lines fuzz
+.PHONY: help build test race posix demo lint cross ci clean bench bench-peers stress lines fuzz
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build everything, and the demo into bin/
 	go build ./...
@@ -54,6 +54,9 @@ ci: ## everything that must pass before a change lands
 
 bench: ## a call beside the raw pipe it runs on
 	cd bench && go run .
+
+bench-peers: ## the same work by stdcrew and by others, side by side
+	cd bench && go run ./peers
 
 stress: ## repeat the tests of what runs concurrently, on one core and on two
 	go test -race -count=20 -cpu=1,2 -timeout=1h -skip=CallersLeave ./framing ./rpc ./pool ./process ./monitor ./worker ./broker ./broker/brokertest

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+
+	"github.com/stdcrew/stdcrew/broker"
+	"github.com/stdcrew/stdcrew/worker"
+)
+
+// crew is the project's own entry.
+var crew = contender{name: "stdcrew", what: "broker.Call, a pool of exactly the workers, msgpack", heals: true, start: startCrew}
+
+const crewPool = "peer"
+
+// crewWorkers is what the program is when the broker has started it.
+var crewWorkers = map[string]func(*worker.Worker){crewPool: func(w *worker.Worker) {
+	worker.Handle(w, "echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	worker.Handle(w, "turn", func(_ context.Context, in record) (record, error) { return in, nil })
+}}
+
+type crewCalls struct{ *broker.Broker }
+
+func (c crewCalls) echo(ctx context.Context, b []byte) ([]byte, error) {
+	return broker.Call[[]byte](ctx, c.Broker, crewPool+".echo", b)
+}
+
+func (c crewCalls) turn(ctx context.Context, r *record) (*record, error) {
+	out := new(record)
+	return out, c.Call(ctx, crewPool+".turn", r, out)
+}
+
+func startCrew(w workload) (*session, error) {
+	b, err := broker.New(broker.Options{Pools: map[string]broker.PoolOptions{
+		crewPool: {Command: broker.Self(crewPool), Min: w.Workers, Max: w.Workers, InFlight: w.InFlight},
+	}})
+	if err != nil {
+		return nil, err
+	}
+	pids := func() (ids []int) {
+		for _, w := range b.Snapshot().Pools[crewPool].Workers {
+			ids = append(ids, w.PID)
+		}
+		return ids
+	}
+	caller := func(i int) func(context.Context) error {
+		call := callOf(w, i)
+		return func(ctx context.Context) error { return call(ctx, crewCalls{b}) }
+	}
+	return &session{caller: caller, pids: pids, close: b.Close}, nil
+}

@@ -1,0 +1,172 @@
+// Command peers has stdcrew and others that call processes do the same work, side by side.
+//
+// Contenders take turns, round by round, so that whatever else the machine does falls on all alike; each workload is measured with the
+// processes placed by the operating system (free) and on one core (pinned), in a fresh process each. The first contender is the floor: raw
+// pipes and nothing else. Every contender answers correctly once before anything is measured. Nothing is asserted.
+//
+//	go run ./peers                                  # a table
+//	go run ./peers -json > results.json             # for ./charts
+//	go run ./peers -only 'stdcrew|net/rpc' -workloads '64B/c256' -rounds 9
+//	go run ./peers -all                             # every combination; takes an hour
+//
+// A workload's name has its payload, callers, workers and calls in flight to a worker: 64B/c256/w8/f1.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"time"
+
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/worker"
+)
+
+// settings is what the flags say.
+type settings struct {
+	Rounds    int           `json:"rounds"`
+	Length    time.Duration `json:"round_ns"`
+	only      string
+	workloads string
+	all       bool
+	json      bool
+	placement string // set in the processes that measure
+}
+
+func main() {
+	worker.Main(crewWorkers)
+	asServer()
+	var s settings
+	flag.IntVar(&s.Rounds, "rounds", 9, "measure each contender `N` times, in turns")
+	flag.DurationVar(&s.Length, "time", 300*time.Millisecond, "let each round last that `long`")
+	flag.StringVar(&s.only, "only", "", "only contenders whose name matches the `pattern`; the floor is always there")
+	flag.StringVar(&s.workloads, "workloads", "", "only workloads whose name matches the `pattern`")
+	flag.BoolVar(&s.all, "all", false, "every combination of payload, callers, workers and calls in flight")
+	flag.BoolVar(&s.json, "json", false, "print JSON instead of a table")
+	flag.StringVar(&s.placement, "placement", "", "measure only `free` or pinned, in this process, and print JSON")
+	flag.Parse()
+	exit(s.run())
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "peers: %v\n", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func (s settings) run() error {
+	chosen, err := s.choose()
+	if err != nil {
+		return err
+	}
+	if s.placement != "" {
+		return s.measureHere(chosen)
+	}
+	r := newReport(s, chosen)
+	for _, name := range chosen.workloads {
+		for _, placement := range []string{free, pinned} {
+			fmt.Fprintf(os.Stderr, "%s, %s\n", name, placement)
+			results, err := s.measureElsewhere(name, placement)
+			if errors.Is(err, errors.ErrUnsupported) {
+				fmt.Fprintf(os.Stderr, "left out %s: %v\n", placement, err)
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", name, placement, err)
+			}
+			r.Results = append(r.Results, results...)
+		}
+	}
+	if s.json {
+		out := json.NewEncoder(os.Stdout)
+		out.SetIndent("", " ")
+		return out.Encode(r)
+	}
+	return r.print(os.Stdout)
+}
+
+// choice is who is to do what.
+type choice struct {
+	contenders []contender
+	workloads  []string
+	skipped    map[string]string // by name, with the reason
+}
+
+func (s settings) choose() (choice, error) {
+	c := choice{skipped: make(map[string]string)}
+	only, err := regexp.Compile(s.only)
+	if err != nil {
+		return c, fmt.Errorf("-only: %w", err)
+	}
+	workloads, err := regexp.Compile(s.workloads)
+	if err != nil {
+		return c, fmt.Errorf("-workloads: %w", err)
+	}
+	if s.Rounds < 1 {
+		return c, fmt.Errorf("-rounds %d: at least one is needed", s.Rounds)
+	}
+	for i, k := range contenders {
+		if i > 0 && !only.MatchString(k.name) {
+			continue
+		}
+		if k.missing != nil {
+			if what := k.missing(); what != "" {
+				c.skipped[k.name] = what
+				continue
+			}
+		}
+		c.contenders = append(c.contenders, k)
+	}
+	among := shown
+	if s.all {
+		among = product()
+	}
+	for _, w := range among {
+		c.add(workloads, w.String())
+	}
+	if len(c.workloads) == 0 {
+		return c, fmt.Errorf("-workloads %s: there is none of that name", s.workloads)
+	}
+	return c, nil
+}
+
+func (c *choice) add(pattern *regexp.Regexp, name string) {
+	if pattern.MatchString(name) {
+		c.workloads = append(c.workloads, name)
+	}
+}
+
+// measureHere measures in this process, for the one that asked.
+func (s settings) measureHere(c choice) error {
+	if s.placement == pinned {
+		if err := gauge.PinTo(pinnedCPU); err != nil {
+			return err
+		}
+	}
+	var all []result
+	for _, name := range c.workloads {
+		results, err := s.measure(name, c.contenders)
+		if err != nil {
+			return err
+		}
+		all = append(all, results...)
+	}
+	for i := range all {
+		all[i].Placement = s.placement
+	}
+	return json.NewEncoder(os.Stdout).Encode(all)
+}
+
+func (s settings) measure(name string, among []contender) ([]result, error) {
+	for _, w := range product() {
+		if w.String() == name {
+			return measure(w, among, s.Rounds, s.Length)
+		}
+	}
+	return nil, fmt.Errorf("no workload %s", name)
+}

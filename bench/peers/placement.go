@@ -1,0 +1,44 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+)
+
+// Placements of host and workers.
+const (
+	free   = "free"   // wherever the operating system puts them
+	pinned = "pinned" // all on CPU pinnedCPU
+)
+
+const pinnedCPU = 0
+
+// measureElsewhere has a fresh process measure one workload in one placement: a process that has been pinned stays so, and one that has
+// measured has a heap.
+func (s settings) measureElsewhere(workload, placement string) ([]result, error) {
+	if placement == pinned && gauge.PinUnsupported != nil {
+		return nil, gauge.PinUnsupported
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	command := exec.Command(self, "-placement", placement, "-workloads", "^"+regexp.QuoteMeta(workload)+"$", "-only", s.only,
+		"-rounds", strconv.Itoa(s.Rounds), "-time", s.Length.String(), "-all="+strconv.FormatBool(s.all))
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("measure: %w", err)
+	}
+	var results []result
+	if err := json.Unmarshal(out, &results); err != nil {
+		return nil, fmt.Errorf("measure: read the results: %w", err)
+	}
+	return results, nil
+}
