@@ -38,7 +38,7 @@ func self(role string, args ...string) (*exec.Cmd, error) {
 	return c, nil
 }
 
-// child is the program in a role, with pipes. Its own ends block, as those that os/exec makes do.
+// child is the program in a role, with pipes.
 type child struct {
 	cmd      *exec.Cmd
 	to, from *os.File
@@ -91,11 +91,18 @@ func (c *child) end() error {
 	return nil
 }
 
-// stdio is a server's end.
-type stdio struct{}
+// stdio is a server's end. Standard input as Go programs find it blocks, and takes a thread for each read; on the runtime's poller, as here,
+// all these libraries answer one caller sooner.
+type stdio struct{ in, out *os.File }
 
-func (stdio) Read(b []byte) (int, error)  { return os.Stdin.Read(b) }
-func (stdio) Write(b []byte) (int, error) { return os.Stdout.Write(b) }
-func (stdio) Close() error                { return errors.Join(os.Stdin.Close(), os.Stdout.Close()) }
+func newStdio() (stdio, error) {
+	const in, out = 0, 1
+	err := errors.Join(unblock(in), unblock(out))
+	return stdio{os.NewFile(in, "input"), os.NewFile(out, "output")}, err
+}
+
+func (s stdio) Read(b []byte) (int, error)  { return s.in.Read(b) }
+func (s stdio) Write(b []byte) (int, error) { return s.out.Write(b) }
+func (s stdio) Close() error                { return errors.Join(s.in.Close(), s.out.Close()) }
 
 var _ io.ReadWriteCloser = (*child)(nil)

@@ -35,7 +35,7 @@ const floorName = "raw pipe"
 // conn is a connection to one worker process of those that bring no pool.
 type conn interface {
 	echo(ctx context.Context, b []byte) ([]byte, error)
-	turn(ctx context.Context, r *record) (*record, error)
+	turn(ctx context.Context, r *Record) (*Record, error)
 	pid() int
 	close() error
 }
@@ -84,7 +84,7 @@ func pool(dial func(w workload) (conn, error)) func(workload) (*session, error) 
 // calls is what a contender has to have for callOf.
 type calls interface {
 	echo(ctx context.Context, b []byte) ([]byte, error)
-	turn(ctx context.Context, r *record) (*record, error)
+	turn(ctx context.Context, r *Record) (*Record, error)
 }
 
 // callOf returns the i-th caller's call: its first answer is compared byte by byte, later ones for what cannot be right by chance.

@@ -15,7 +15,7 @@ const crewPool = "peer"
 // crewWorkers is what the program is when the broker has started it.
 var crewWorkers = map[string]func(*worker.Worker){crewPool: func(w *worker.Worker) {
 	worker.Handle(w, "echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
-	worker.Handle(w, "turn", func(_ context.Context, in record) (record, error) { return in, nil })
+	worker.Handle(w, "turn", func(_ context.Context, in Record) (Record, error) { return in, nil })
 }}
 
 type crewCalls struct{ *broker.Broker }
@@ -24,8 +24,8 @@ func (c crewCalls) echo(ctx context.Context, b []byte) ([]byte, error) {
 	return broker.Call[[]byte](ctx, c.Broker, crewPool+".echo", b)
 }
 
-func (c crewCalls) turn(ctx context.Context, r *record) (*record, error) {
-	out := new(record)
+func (c crewCalls) turn(ctx context.Context, r *Record) (*Record, error) {
+	out := new(Record)
 	return out, c.Call(ctx, crewPool+".turn", r, out)
 }
 

@@ -9,7 +9,8 @@
 //	go run ./peers -only 'stdcrew|net/rpc' -workloads '64B/c256' -rounds 9
 //	go run ./peers -all                             # every combination; takes an hour
 //
-// A workload's name has its payload, callers, workers and calls in flight to a worker: 64B/c256/w8/f1.
+// A workload's name has its payload, callers, workers and calls in flight to a worker: 64B/c256/w8/f1. One
+// more is called start: the time from nothing to the first answer, and with it recovery, from SIGKILL of an idle worker to the next answer.
 package main
 
 import (
@@ -129,6 +130,7 @@ func (s settings) choose() (choice, error) {
 	for _, w := range among {
 		c.add(workloads, w.String())
 	}
+	c.add(workloads, starts)
 	if len(c.workloads) == 0 {
 		return c, fmt.Errorf("-workloads %s: there is none of that name", s.workloads)
 	}
@@ -163,6 +165,9 @@ func (s settings) measureHere(c choice) error {
 }
 
 func (s settings) measure(name string, among []contender) ([]result, error) {
+	if name == starts {
+		return measureLives(among, s.Rounds)
+	}
 	for _, w := range product() {
 		if w.String() == name {
 			return measure(w, among, s.Rounds, s.Length)

@@ -71,6 +71,24 @@ func TestMeasureComparesWithTheFloor(t *testing.T) {
 	require.Contains(t, out.String(), "left out: abacus (beads)")
 }
 
+func TestEveryContenderRecovers(t *testing.T) {
+	for _, c := range contenders {
+		if c.missing != nil && c.missing() != "" {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			start, recovery, err := life(c)
+			if errors.Is(err, errors.ErrUnsupported) {
+				t.Skip(err)
+			}
+			require.NoError(t, err)
+			require.Positive(t, start)
+			require.Positive(t, recovery)
+		})
+	}
+}
+
 func TestAnswersAreChecked(t *testing.T) {
 	for _, payload := range []string{"64B", recordPayload} {
 		w := workload{payload, 2, 1, 1}
@@ -89,7 +107,7 @@ func (l liar) echo(context.Context, []byte) ([]byte, error) {
 	return bytesOf(payloads[l.w.Payload], 1), nil
 }
 
-func (liar) turn(context.Context, *record) (*record, error) {
+func (liar) turn(context.Context, *Record) (*Record, error) {
 	r := recordOf(1)
 	return &r, nil
 }

@@ -20,8 +20,9 @@ func (w workload) String() string {
 // alone says whether a worker takes one call at a time.
 func (w workload) alone() bool { return w.InFlight == 1 }
 
-// record is the payload that is no bytes: ten fields, which each contender sends in its own encoding.
-type record struct {
+// Record is the payload that is no bytes: ten fields, which each contender sends in its own encoding.
+// It is exported because net/rpc takes no others.
+type Record struct {
 	Name   string   `json:"name" msgpack:"name"`
 	Path   string   `json:"path" msgpack:"path"`
 	Kind   string   `json:"kind" msgpack:"kind"`
@@ -78,8 +79,8 @@ func bytesOf(size, caller int) []byte {
 	return b
 }
 
-func recordOf(caller int) record {
-	return record{
+func recordOf(caller int) Record {
+	return Record{
 		Name: fmt.Sprintf("photo-%d.jpg", caller), Path: "/srv/photos/2024/06", Kind: "image/jpeg", Digest: bytesOf(32, caller),
 		ID: int64(caller), Size: 4_812_331, Status: 200, Score: 0.8125, Cached: true, Tags: []string{"holiday", "sea"},
 	}
@@ -92,7 +93,7 @@ func checkBytes(sent, got []byte, fully bool) error {
 	return nil
 }
 
-func checkRecord(sent, got *record, fully bool) error {
+func checkRecord(sent, got *Record, fully bool) error {
 	if got.ID != sent.ID || len(got.Tags) != len(sent.Tags) || fully && !reflect.DeepEqual(sent, got) {
 		return fmt.Errorf("sent %+v and got %+v back", sent, got)
 	}
