@@ -55,8 +55,10 @@ ci: ## everything that must pass before a change lands
 bench: ## a call beside the raw pipe it runs on
 	cd bench && go run .
 
-bench-peers: ## the same work by stdcrew and by others, side by side
-	cd bench && go run ./peers
+bench-peers: ## the same work by stdcrew and by others, side by side; tables and charts into docs/benchmarks
+	mkdir -p bin
+	cd bench && go run ./peers -out ../bin/peers.json
+	cd bench && go run ./charts ../docs/benchmarks < ../bin/peers.json
 
 stress: ## repeat the tests of what runs concurrently, on one core and on two
 	go test -race -count=20 -cpu=1,2 -timeout=1h -skip=CallersLeave ./framing ./rpc ./pool ./process ./monitor ./worker ./broker ./broker/brokertest

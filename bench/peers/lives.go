@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/report"
 )
 
 // Names of what is measured beside the workloads, always together.
@@ -21,11 +22,11 @@ const livesInRound = 5
 
 // measureLives has the contenders start and lose workers in turns. Who does not replace a dead worker by itself is started again as soon as
 // a call has failed, which is the least that an application has to do.
-func measureLives(among []contender, rounds int) ([]result, error) {
-	results := make([]result, 2*len(among))
+func measureLives(among []contender, rounds int) ([]report.Result, error) {
+	results := make([]report.Result, 2*len(among))
 	for i, c := range among {
-		results[i] = result{Workload: starts, Contender: c.name}
-		results[len(among)+i] = result{Workload: recoveries, Contender: c.name}
+		results[i] = report.Result{Workload: starts, Contender: c.name}
+		results[len(among)+i] = report.Result{Workload: recoveries, Contender: c.name}
 	}
 	for range rounds {
 		for i, c := range among {

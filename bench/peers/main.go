@@ -5,7 +5,7 @@
 // pipes and nothing else. Every contender answers correctly once before anything is measured. Nothing is asserted.
 //
 //	go run ./peers                                  # a table
-//	go run ./peers -json > results.json             # for ./charts
+//	go run ./peers -out results.json                # and for ./charts
 //	go run ./peers -only 'stdcrew|net/rpc' -workloads '64B/c256' -rounds 9
 //	go run ./peers -all                             # every combination; takes an hour
 //
@@ -20,20 +20,23 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/report"
 	"github.com/stdcrew/stdcrew/worker"
 )
 
 // settings is what the flags say.
 type settings struct {
-	Rounds    int           `json:"rounds"`
-	Length    time.Duration `json:"round_ns"`
+	rounds    int
+	length    time.Duration
 	only      string
 	workloads string
 	all       bool
-	json      bool
+	out       string
 	placement string // set in the processes that measure
 }
 
@@ -41,12 +44,12 @@ func main() {
 	worker.Main(crewWorkers)
 	asServer()
 	var s settings
-	flag.IntVar(&s.Rounds, "rounds", 9, "measure each contender `N` times, in turns")
-	flag.DurationVar(&s.Length, "time", 300*time.Millisecond, "let each round last that `long`")
+	flag.IntVar(&s.rounds, "rounds", 9, "measure each contender `N` times, in turns")
+	flag.DurationVar(&s.length, "time", 300*time.Millisecond, "let each round last that `long`")
 	flag.StringVar(&s.only, "only", "", "only contenders whose name matches the `pattern`; the floor is always there")
 	flag.StringVar(&s.workloads, "workloads", "", "only workloads whose name matches the `pattern`")
 	flag.BoolVar(&s.all, "all", false, "every combination of payload, callers, workers and calls in flight")
-	flag.BoolVar(&s.json, "json", false, "print JSON instead of a table")
+	flag.StringVar(&s.out, "out", "", "write all rounds as JSON to `file`, too")
 	flag.StringVar(&s.placement, "placement", "", "measure only `free` or pinned, in this process, and print JSON")
 	flag.Parse()
 	exit(s.run())
@@ -83,13 +86,30 @@ func (s settings) run() error {
 			r.Results = append(r.Results, results...)
 		}
 	}
-	if s.json {
-		out := json.NewEncoder(os.Stdout)
-		out.SetIndent("", " ")
-		return out.Encode(r)
+	if s.out != "" {
+		if err := r.Save(s.out); err != nil {
+			return err
+		}
 	}
-	return r.print(os.Stdout)
+	return r.Print(os.Stdout)
 }
+
+func newReport(s settings, c choice) *report.Report {
+	r := &report.Report{Machine: report.Here(), Rounds: s.rounds, Length: s.length, Skipped: c.skipped}
+	versions := map[string]string{"": "this tree", goModule: runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			versions[m.Path] = m.Version
+		}
+	}
+	for _, k := range c.contenders {
+		r.Contenders = append(r.Contenders, report.Entry{Name: k.name, Version: versions[k.module], What: k.what})
+	}
+	return r
+}
+
+// goModule stands for what comes with Go.
+const goModule = "std"
 
 // choice is who is to do what.
 type choice struct {
@@ -108,8 +128,8 @@ func (s settings) choose() (choice, error) {
 	if err != nil {
 		return c, fmt.Errorf("-workloads: %w", err)
 	}
-	if s.Rounds < 1 {
-		return c, fmt.Errorf("-rounds %d: at least one is needed", s.Rounds)
+	if s.rounds < 1 {
+		return c, fmt.Errorf("-rounds %d: at least one is needed", s.rounds)
 	}
 	for i, k := range contenders {
 		if i > 0 && !only.MatchString(k.name) {
@@ -150,7 +170,7 @@ func (s settings) measureHere(c choice) error {
 			return err
 		}
 	}
-	var all []result
+	var all []report.Result
 	for _, name := range c.workloads {
 		results, err := s.measure(name, c.contenders)
 		if err != nil {
@@ -164,13 +184,13 @@ func (s settings) measureHere(c choice) error {
 	return json.NewEncoder(os.Stdout).Encode(all)
 }
 
-func (s settings) measure(name string, among []contender) ([]result, error) {
+func (s settings) measure(name string, among []contender) ([]report.Result, error) {
 	if name == starts {
-		return measureLives(among, s.Rounds)
+		return measureLives(among, s.rounds)
 	}
 	for _, w := range product() {
 		if w.String() == name {
-			return measure(w, among, s.Rounds, s.Length)
+			return measure(w, among, s.rounds, s.length)
 		}
 	}
 	return nil, fmt.Errorf("no workload %s", name)

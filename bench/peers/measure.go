@@ -10,20 +10,11 @@ import (
 	"time"
 
 	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/report"
 )
 
-// result is one contender's figures for one workload in one placement.
-type result struct {
-	Workload  string          `json:"workload"` // or start, or recovery
-	Placement string          `json:"placement"`
-	Contender string          `json:"contender"`
-	Median    gauge.Figures   `json:"median"` // over the rounds
-	Ratio     gauge.Ratios    `json:"ratio"`  // median of each round's ratio to the floor
-	Rounds    []gauge.Figures `json:"rounds"`
-}
-
 // measure has each contender do the workload once a round, so that whatever else the machine does meanwhile falls on all alike.
-func measure(w workload, among []contender, rounds int, length time.Duration) (results []result, err error) {
+func measure(w workload, among []contender, rounds int, length time.Duration) (results []report.Result, err error) {
 	var running []*session
 	defer func() {
 		for _, s := range running {
@@ -36,7 +27,7 @@ func measure(w workload, among []contender, rounds int, length time.Duration) (r
 			return nil, fmt.Errorf("%s: start: %w", c.name, err)
 		}
 		running = append(running, s)
-		results = append(results, result{Workload: w.String(), Contender: c.name})
+		results = append(results, report.Result{Workload: w.String(), Contender: c.name})
 	}
 	meters := make([]*meter, len(running))
 	for i, s := range running {
@@ -65,7 +56,7 @@ func measure(w workload, among []contender, rounds int, length time.Duration) (r
 }
 
 // conclude fills in the medians. The first result is the floor's.
-func conclude(results []result) {
+func conclude(results []report.Result) {
 	for i := range results {
 		results[i].Median, results[i].Ratio = gauge.Conclude(results[i].Rounds, results[0].Rounds)
 	}

@@ -63,12 +63,12 @@ func TestMeasureComparesWithTheFloor(t *testing.T) {
 	}
 	require.Zero(t, results[1].Ratio.P50, "two callers of the floor beside four that wait")
 
-	rep := newReport(settings{Rounds: 2}, choice{contenders: contenders[:2], skipped: map[string]string{"abacus": "beads"}})
+	rep := newReport(settings{rounds: 2}, choice{contenders: contenders[:2], skipped: map[string]string{"abacus": "beads"}})
 	rep.Results = results
 	var out bytes.Buffer
-	require.NoError(t, rep.print(&out))
+	require.NoError(t, rep.Print(&out))
 	require.Contains(t, out.String(), "stdcrew")
-	require.Contains(t, out.String(), "left out: abacus (beads)")
+	require.Contains(t, out.String(), "Left out: abacus (beads)")
 }
 
 func TestEveryContenderRecovers(t *testing.T) {
@@ -113,16 +113,16 @@ func (liar) turn(context.Context, *Record) (*Record, error) {
 }
 
 func TestChoice(t *testing.T) {
-	c, err := settings{Rounds: 1, only: "^stdcrew$", workloads: "c256/w8"}.choose()
+	c, err := settings{rounds: 1, only: "^stdcrew$", workloads: "c256/w8"}.choose()
 	require.NoError(t, err)
 	require.Len(t, c.contenders, 2, "the floor is always there")
 	require.Equal(t, []string{"64B/c256/w8/f1", "4KiB/c256/w8/f1", "64B/c256/w8/f64"}, c.workloads)
-	c, err = settings{Rounds: 1, all: true}.choose()
+	c, err = settings{rounds: 1, all: true}.choose()
 	require.NoError(t, err)
 	for _, w := range shown {
 		require.Contains(t, c.workloads, w.String())
 	}
-	_, err = settings{Rounds: 1, workloads: "none"}.choose()
+	_, err = settings{rounds: 1, workloads: "none"}.choose()
 	require.EqualError(t, err, "-workloads none: there is none of that name")
 	_, err = settings{only: "("}.choose()
 	require.ErrorContains(t, err, "-only")

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/report"
 )
 
 // Placements of host and workers.
@@ -21,7 +22,7 @@ const pinnedCPU = 0
 
 // measureElsewhere has a fresh process measure one workload in one placement: a process that has been pinned stays so, and one that has
 // measured has a heap.
-func (s settings) measureElsewhere(workload, placement string) ([]result, error) {
+func (s settings) measureElsewhere(workload, placement string) ([]report.Result, error) {
 	if placement == pinned && gauge.PinUnsupported != nil {
 		return nil, gauge.PinUnsupported
 	}
@@ -30,13 +31,13 @@ func (s settings) measureElsewhere(workload, placement string) ([]result, error)
 		return nil, err
 	}
 	command := exec.Command(self, "-placement", placement, "-workloads", "^"+regexp.QuoteMeta(workload)+"$", "-only", s.only,
-		"-rounds", strconv.Itoa(s.Rounds), "-time", s.Length.String(), "-all="+strconv.FormatBool(s.all))
+		"-rounds", strconv.Itoa(s.rounds), "-time", s.length.String(), "-all="+strconv.FormatBool(s.all))
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil {
 		return nil, fmt.Errorf("measure: %w", err)
 	}
-	var results []result
+	var results []report.Result
 	if err := json.Unmarshal(out, &results); err != nil {
 		return nil, fmt.Errorf("measure: read the results: %w", err)
 	}
