@@ -78,3 +78,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		}
 	}))
 }
+
+func TestWhetherAnAnswerIsARefusalAllocatesNothing(t *testing.T) {
+	require.Zero(t, testing.AllocsPerRun(100, func() { require.False(t, isLeaving(nil)) }))
+}

@@ -67,6 +67,9 @@ func classifyRemote(ctx, call context.Context, e *rpc.RemoteError, err error) (C
 // isLeaving says that the worker has begun to stop, and so refused the call or cut it off. It takes no further ones, although it may say goodbye much
 // later, when others have ended.
 func isLeaving(err error) bool {
+	if err == nil {
+		return false // before remote is made: it is on the heap, and this is the hot path
+	}
 	var remote *rpc.RemoteError
 	return errors.As(err, &remote) && remote.Code == rpc.CodeShuttingDown
 }
