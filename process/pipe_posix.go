@@ -22,3 +22,8 @@ func makePipe() (fds [2]int, err error) {
 
 // resize does nothing: the kernel gives a pipe the size that it needs.
 func (*pipeEnd) resize() bool { return false }
+
+// soon is nothing: there is no ReadSoon.
+type soon struct{}
+
+func (*soon) init() {}

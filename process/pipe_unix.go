@@ -38,6 +38,8 @@ type pipeEnd struct {
 	n        int
 	err      error
 
+	soon soon
+
 	raise sync.Once // raising the size is tried once
 	size  atomic.Uint32
 }
@@ -52,6 +54,7 @@ const (
 // newPipeEnd takes over a non-blocking descriptor.
 func newPipeEnd(fd int, name string, transfer func(int, []byte) (int, error)) *pipeEnd {
 	e := &pipeEnd{file: os.NewFile(uintptr(fd), name), transfer: transfer}
+	e.soon.init()
 	e.conn, _ = e.file.SyscallConn() // fails for a nil file only
 	e.once = func(fd uintptr) {
 		for {

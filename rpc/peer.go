@@ -17,6 +17,7 @@ type Peer struct {
 	stream Stream
 	try    TryWriter   // nil: a goroutine writes
 	intr   Interrupter // nil: a goroutine reads
+	soon   SoonReader  // nil: callers read as everybody does
 	count  Unreader    // nil: nobody knows what has been read
 	host   bool
 	hold   bool // calls in flight at the stream's end wait for Abort or Drain
@@ -105,6 +106,7 @@ func newPeer(s Stream, host bool) *Peer {
 	}
 	p.try, _ = s.(TryWriter)
 	p.intr, _ = s.(Interrupter)
+	p.soon, _ = s.(SoonReader)
 	p.count, _ = s.(Unreader)
 	p.parts = framing.NewAssembler(framing.DefaultMessage, p.wants)
 	p.calls.pending = make(map[uint64]*call)

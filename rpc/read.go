@@ -57,7 +57,7 @@ func (p *Peer) readFor(c *call) {
 		}
 		p.mu.Unlock()
 		if err == nil {
-			err = p.fill()
+			err = p.fillSoon()
 		}
 		if err != nil {
 			p.broken(err)
@@ -66,9 +66,19 @@ func (p *Peer) readFor(c *call) {
 	}
 }
 
-// fill reads once into the buffer. Being interrupted is not an error.
-func (p *Peer) fill() error {
-	n, err := p.stream.Read(p.in.Space())
+// fillSoon is fill for a caller. With several calls in flight the reader has others to serve, which want to run meanwhile.
+func (p *Peer) fillSoon() error {
+	if p.soon == nil || p.capacity > 1 {
+		return p.fill()
+	}
+	return p.filled(p.soon.ReadSoon(p.in.Space()))
+}
+
+// fill reads once into the buffer.
+func (p *Peer) fill() error { return p.filled(p.stream.Read(p.in.Space())) }
+
+// filled takes note of what was read. Being interrupted is not an error.
+func (p *Peer) filled(n int, err error) error {
 	p.in.Filled(n)
 	p.received += uint64(n)
 	if n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {

@@ -94,10 +94,22 @@ type ringStream struct{ in, out *ring }
 
 func (s *ringStream) Read(p []byte) (int, error)     { return s.in.read(p, true) }
 func (s *ringStream) TryRead(p []byte) (int, error)  { return s.in.read(p, false) }
+func (s *ringStream) ReadSoon(p []byte) (int, error) { return readSoon(s, p) }
 func (s *ringStream) Write(p []byte) (int, error)    { return s.out.write(p, true) }
 func (s *ringStream) TryWrite(p []byte) (int, error) { return s.out.write(p, false) }
 func (s *ringStream) Interrupt()                     { s.in.change(func() { s.in.interrupted = true }) }
 func (s *ringStream) Resume()                        { s.in.change(func() { s.in.interrupted = false }) }
+
+// readSoon is a ReadSoon that waits no differently: it may only read what is there even when it is interrupted.
+func readSoon(s interface {
+	io.Reader
+	rpc.Interrupter
+}, p []byte) (int, error) {
+	if n, err := s.TryRead(p); !errors.Is(err, rpc.ErrWouldBlock) {
+		return n, err
+	}
+	return s.Read(p)
+}
 
 func (s *ringStream) closeRead() error {
 	s.in.change(func() { s.in.readClosed = true })

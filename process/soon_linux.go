@@ -1,0 +1,68 @@
+//go:build !posixprocess
+
+package process
+
+import (
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// soonWait bounds a wait of ReadSoon on the thread. Until then nothing else may run in a program that has one processor.
+	soonWait = 100 * time.Microsecond
+	// soonSkip is how many reads do not wait on the thread after one that did so in vain: what answers slowly is left to the poller.
+	soonSkip = 8
+)
+
+// soonReaders counts the ReadSoons that wait, on the thread or in the poller.
+var soonReaders atomic.Int32
+
+// soon is what ReadSoon knows of a pipe. It is the reader's.
+type soon struct {
+	wait func(fd uintptr) // nil: never on the thread
+	skip int              // reads until the next wait on the thread
+}
+
+// init decides whether a wait on the thread can be worth it: with several processors it has been measured to cost more than it saves.
+func (s *soon) init() {
+	if runtime.GOMAXPROCS(0) == 1 {
+		s.wait = s.waitOn
+	}
+}
+
+func (s *pipeStream) ReadSoon(p []byte) (int, error) { return s.stdout.readSoon(p) }
+
+// readSoon waits on the thread for a moment if nobody else waits for an answer: the poller serves many at once, but for one wait it makes
+// more calls of the system, and the goroutine is parked and looked for.
+func (e *pipeEnd) readSoon(p []byte) (int, error) {
+	if e.soon.wait == nil {
+		return e.Read(p)
+	}
+	if n, err := e.TryRead(p); err != syscall.EAGAIN {
+		return n, err
+	}
+	alone := soonReaders.Add(1) == 1
+	defer soonReaders.Add(-1)
+	switch {
+	case !alone:
+	case e.soon.skip > 0:
+		e.soon.skip--
+	default:
+		runtime.Gosched()               // what can run goes first
+		_ = e.conn.Control(e.soon.wait) // fails if the pipe is closed: so does Read
+	}
+	return e.Read(p)
+}
+
+// waitOn waits until there is something to read, or the pipe has ended, but not for long.
+func (s *soon) waitOn(fd uintptr) {
+	end := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	timeout := unix.NsecToTimespec(int64(soonWait))
+	if n, err := unix.Ppoll(end[:], &timeout, nil); n == 0 && err == nil {
+		s.skip = soonSkip
+	}
+}

@@ -1,0 +1,102 @@
+//go:build !posixprocess
+
+package process
+
+import (
+	"io"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// soonReader is a Stream with ReadSoon.
+type soonReader interface {
+	nonBlocking
+	ReadSoon(p []byte) (int, error)
+}
+
+// onOneProcessor returns the stream of a program that was started where ReadSoon waits on the thread.
+func onOneProcessor(t *testing.T, program string) (*Process, soonReader) {
+	t.Helper()
+	before := runtime.GOMAXPROCS(1)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+	p := sh(t, program, Options{})
+	s, ok := p.Stream().(soonReader)
+	require.True(t, ok)
+	require.NotNil(t, s.(*pipeStream).stdout.soon.wait)
+	return p, s
+}
+
+func TestReadSoon(t *testing.T) {
+	p, s := onOneProcessor(t, "exec cat")
+	buf := make([]byte, 16)
+	for range 100 {
+		_, err := io.WriteString(s, "hello")
+		require.NoError(t, err)
+		n, err := s.ReadSoon(buf)
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(buf[:n]))
+	}
+	require.NoError(t, s.CloseWrite())
+	_, err := s.ReadSoon(buf)
+	require.ErrorIs(t, err, io.EOF)
+	wait(t, p.Exited())
+	require.NoError(t, s.Close())
+	_, err = s.ReadSoon(buf)
+	require.ErrorIs(t, err, os.ErrClosed)
+}
+
+// What does not come soon is waited for in the poller, and so are the next reads: a slow answer holds the processor once in a while only.
+func TestReadSoonLeavesSlowAnswersToThePoller(t *testing.T) {
+	_, s := onOneProcessor(t, "sleep 300")
+	s.Interrupt() // the poller does not wait, so that the test need not
+	soon := &s.(*pipeStream).stdout.soon
+	for range 2 {
+		for skips := soonSkip; skips >= 0; skips-- {
+			_, err := s.ReadSoon(make([]byte, 1))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			require.Equal(t, skips, soon.skip)
+		}
+	}
+}
+
+// Where several wait for an answer nobody keeps the others from theirs.
+func TestReadSoonWaitsOnTheThreadAlone(t *testing.T) {
+	_, s := onOneProcessor(t, "sleep 300")
+	soonReaders.Add(1)
+	defer soonReaders.Add(-1)
+	s.Interrupt()
+	_, err := s.ReadSoon(make([]byte, 1))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.Zero(t, s.(*pipeStream).stdout.soon.skip, "it has not waited")
+}
+
+func TestInterruptAndCloseEndReadSoon(t *testing.T) {
+	_, s := onOneProcessor(t, "sleep 300")
+	for range 2 * soonSkip {
+		s.Interrupt()
+		_, err := s.ReadSoon(make([]byte, 1))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		s.Resume()
+	}
+	read := make(chan error, 1)
+	go func() { // ends when the stream is closed
+		_, err := s.ReadSoon(make([]byte, 1))
+		read <- err
+	}()
+	require.True(t, eventually(func() bool { return soonReaders.Load() == 1 }))
+	require.NoError(t, s.Close())
+	require.ErrorIs(t, <-read, os.ErrClosed)
+	require.Zero(t, soonReaders.Load())
+}
+
+func TestReadSoonDoesNotAllocate(t *testing.T) {
+	_, s := onOneProcessor(t, "exec cat")
+	out, in := []byte("ping"), make([]byte, 16)
+	require.Zero(t, testing.AllocsPerRun(200, func() {
+		s.TryWrite(out)
+		s.ReadSoon(in)
+	}))
+}
