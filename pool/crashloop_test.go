@@ -154,6 +154,15 @@ func TestCrashLoop_FatalBeginsItAtOnce(t *testing.T) {
 	})
 }
 
+// On the wall clock a short delay may be over before the pool has got round to its callers. They are told of the failure all the same.
+func TestCrashLoop_DelayThatIsOverAtOnce(t *testing.T) {
+	for range 20 {
+		c := newCrew(t, Options{Restart: Restart{Min: 1, Max: 1}}, program{unable: "no license"}, program{})
+		require.ErrorContains(t, c.echo(t.Context(), ""), "no license")
+		require.Eventually(t, func() bool { return c.echo(t.Context(), "") == nil }, 10*time.Second, time.Millisecond)
+	}
+}
+
 // A worker that dies may leave a pool in which nothing can be started.
 func TestCrashLoop_BeginsWithTheLastWorkersEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

@@ -110,7 +110,11 @@ func (p *Pool) act(a action, s *slot, e event, fx *effects) {
 // settle brings the pool in line with what has changed: it is the one place where callers are failed for want of workers and where workers
 // are started.
 func (p *Pool) settle(fx *effects) {
-	p.retryLater(fx)
+	now := p.now()
+	if p.delayed {
+		now = p.restarts.failedAt // whom the failure concerns is told of it, even if its delay is over by now
+	}
+	p.retryLater(now, fx)
 	if p.phase == phaseStopping && p.census.stopped == len(p.slots) {
 		p.phase, p.asleep, p.owed = phaseOpen, true, 0
 		p.restarts.proved()
@@ -123,7 +127,7 @@ func (p *Pool) settle(fx *effects) {
 	}
 	p.turnLoop(fx)
 	if p.queue.length() > 0 {
-		p.failWaiters(p.hopeless(), fx)
+		p.failWaiters(p.hopeless(now), fx)
 	}
 	p.dismiss(fx)
 	for range plan(p.demand()) {

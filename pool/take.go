@@ -84,16 +84,12 @@ func (p *Pool) refusal(retried bool) error {
 	case p.phase == phaseClosed, p.phase == phaseDraining && !retried:
 		return ErrClosed
 	}
-	return p.hopeless()
+	return p.hopeless(p.now())
 }
 
 // hopeless returns the last boot error if callers should not wait for the next attempt.
-func (p *Pool) hopeless() error {
-	if p.census.live() || p.restarts.failures == 0 {
-		return nil
-	}
-	now := p.now()
-	if !p.restarts.hopeless(now) {
+func (p *Pool) hopeless(now time.Duration) error {
+	if p.census.live() || p.restarts.failures == 0 || !p.restarts.hopeless(now) {
 		return nil
 	}
 	return &retryError{err: p.restarts.last, in: p.restarts.waits(now)}

@@ -242,8 +242,8 @@ func (p *Pool) died(w *worker, e event, fx *effects) {
 }
 
 // retryLater has the plan looked at again when a delay that has begun is over.
-func (p *Pool) retryLater(fx *effects) {
-	begun, wait := p.delayed, p.restarts.waits(p.now())
+func (p *Pool) retryLater(now time.Duration, fx *effects) {
+	begun, wait := p.delayed, p.restarts.waits(now)
 	p.delayed = false
 	if !begun || wait == 0 || p.phase == phaseClosed {
 		return
