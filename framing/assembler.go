@@ -9,8 +9,9 @@ import (
 const TotalSize = 4
 
 const (
-	firstPart  = 1 << 20 // bytes allocated for a message before they have come
-	maxSkipped = 1 << 10 // open messages that are skipped: each costs a few words until its last frame
+	firstPart  = 1<<20 + 4<<10 // bytes allocated for a message before they have come: a megabyte, and what is around it
+	growth     = 4             // further ones: for each byte that has come, so many in all
+	maxSkipped = 1 << 10       // open messages that are skipped: each costs a few words until its last frame
 )
 
 // Message is a whole message.
@@ -19,8 +20,10 @@ type Message struct {
 	Flags Flags // those of its first frame, without More
 	ID    uint64
 	Body  []byte
-	// Owned says that Body is the receiver's to keep. Otherwise it is valid only as long as the frame's payload was.
+	// Owned says that Body is the receiver's to keep, or to give to Recycle. Otherwise it is valid only as long as the frame's payload was.
 	Owned bool
+	// Cut says that the message came in several frames.
+	Cut bool
 	// Dropped says that the message was skipped, because it is over the limit or nobody wanted it; Body is nil.
 	Dropped bool
 	Size    int // bytes of the message, also where it was dropped
@@ -39,12 +42,14 @@ type part struct {
 	typ uint8
 }
 
+// partial is a message of which more is to come.
 type partial struct {
 	flags   Flags
 	body    []byte
 	size    int
 	seen    int
 	dropped bool
+	single  bool // it has one frame, and is not among those open
 }
 
 // NewAssembler returns an Assembler for messages of at most maxMessage bytes. want is asked once for each cut message, at its first
@@ -59,28 +64,60 @@ func (a *Assembler) SetMaxMessage(n int) { a.maxMessage = n }
 
 // Add takes one frame. done says that m is complete. The errors are violations of the protocol, after which the stream is of no use.
 func (a *Assembler) Add(h Header, payload []byte) (m Message, done bool, err error) {
-	key := part{h.ID, h.Type}
-	var p *partial
-	if len(a.open) > 0 {
-		p = a.open[key]
+	p := a.opened(h)
+	if p == nil && h.Flags&More == 0 {
+		return a.whole(h, payload), true, nil
 	}
 	if p == nil {
-		if h.Flags&More == 0 {
-			return a.whole(h, payload), true, nil
-		}
 		if p, payload, err = a.begin(h, payload); err != nil {
 			return Message{}, false, err
 		}
-		a.keep(key, p)
 	}
-	if err := p.add(h, payload); err != nil {
+	if err := p.count(h, len(payload)); err != nil {
 		return Message{}, false, err
 	}
-	if h.Flags&More != 0 {
-		return Message{}, false, nil
+	if !p.dropped {
+		p.room(payload, 0)
 	}
-	a.forget(key, p)
-	return Message{Type: h.Type, Flags: p.flags, ID: h.ID, Body: p.body, Owned: true, Dropped: p.dropped, Size: p.size}, true, nil
+	m, done = a.end(h, p)
+	return m, done, nil
+}
+
+// opened returns the message that the frame continues; nil if it begins one.
+func (a *Assembler) opened(h Header) *partial {
+	if len(a.open) == 0 {
+		return nil
+	}
+	return a.open[part{h.ID, h.Type}]
+}
+
+// expect takes the header of a frame of whose payload only a part is there, TotalSize bytes at least. It returns the message that it
+// belongs to, and what is there of that.
+func (a *Assembler) expect(h Header, payload []byte) (*partial, []byte, error) {
+	length, p := int(h.Length), a.opened(h)
+	switch {
+	case p != nil:
+	case h.Flags&More == 0:
+		return &partial{flags: h.Flags, size: length, dropped: length > a.maxMessage, single: true}, payload, nil
+	default:
+		var err error
+		if p, payload, err = a.begin(h, payload); err != nil {
+			return nil, nil, err
+		}
+		length -= TotalSize
+	}
+	return p, payload, p.count(h, length)
+}
+
+// end takes note that a frame has come whole.
+func (a *Assembler) end(h Header, p *partial) (m Message, done bool) {
+	if h.Flags&More != 0 {
+		return Message{}, false
+	}
+	if !p.single {
+		a.forget(part{h.ID, h.Type}, p)
+	}
+	return Message{Type: h.Type, Flags: p.flags, ID: h.ID, Body: p.body, Owned: true, Cut: !p.single, Dropped: p.dropped, Size: p.size}, true
 }
 
 func (a *Assembler) whole(h Header, payload []byte) Message {
@@ -107,20 +144,14 @@ func (a *Assembler) begin(h Header, payload []byte) (*partial, []byte, error) {
 		}
 	}
 	p := &partial{flags: h.Flags &^ More, size: int(size), dropped: !wanted || int(size) > a.maxMessage}
-	switch {
-	case !p.dropped:
-		p.body = make([]byte, 0, min(p.size, firstPart))
-	case a.skipped == maxSkipped:
+	if p.dropped && a.skipped == maxSkipped {
 		return nil, nil, fmt.Errorf("more than %d messages at a time that nobody takes", maxSkipped)
 	}
-	return p, payload[TotalSize:], nil
-}
-
-func (a *Assembler) keep(key part, p *partial) {
-	a.open[key] = p
+	a.open[part{h.ID, h.Type}] = p
 	if p.dropped {
 		a.skipped++
 	}
+	return p, payload[TotalSize:], nil
 }
 
 func (a *Assembler) forget(key part, p *partial) {
@@ -130,18 +161,27 @@ func (a *Assembler) forget(key part, p *partial) {
 	}
 }
 
-func (p *partial) add(h Header, payload []byte) error {
-	p.seen += len(payload)
+// count takes n further bytes of the message into account.
+func (p *partial) count(h Header, n int) error {
+	p.seen += n
 	last := h.Flags&More == 0
 	switch {
 	case p.seen > p.size, last && p.seen < p.size:
 		return fmt.Errorf("the parts of message %d come to %d bytes of the %d announced", h.ID, p.seen, p.size)
-	case !last && len(payload) == 0:
+	case !last && n == 0:
 		return fmt.Errorf("empty part of message %d", h.ID)
-	case !p.dropped:
-		p.body = append(p.body, payload...)
 	}
 	return nil
+}
+
+// room appends what has come to the body and returns the place behind it, of n bytes, for what will.
+func (p *partial) room(come []byte, n int) []byte {
+	at := len(p.body) + len(come)
+	if need := at + n; need > cap(p.body) {
+		p.body = append(place(min(p.size, max(need, firstPart, growth*len(p.body)))), p.body...)
+	}
+	p.body = append(p.body, come...)[:at+n]
+	return p.body[at:]
 }
 
 // Drop forgets an open message, whose sender gave it up, and reports whether there was one.

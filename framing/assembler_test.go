@@ -81,7 +81,7 @@ func TestCutMessagesInterleave(t *testing.T) {
 			}
 			queues = append(queues[:i], queues[i+1:]...)
 			require.Equal(t, bodies[m.ID], m.Body)
-			require.Equal(t, framing.Message{Type: 0x12, Flags: framing.Stream, ID: m.ID, Body: m.Body, Owned: true, Size: len(m.Body)}, m)
+			require.Equal(t, framing.Message{Type: 0x12, Flags: framing.Stream, ID: m.ID, Body: m.Body, Owned: true, Cut: true, Size: len(m.Body)}, m)
 			want--
 		}
 		require.Zero(t, want)

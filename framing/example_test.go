@@ -18,7 +18,7 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// A reader is a loop over the three types. Here a message that was cut into two frames comes in reads of ten bytes.
+// Here a message that was cut into two frames comes in reads of ten bytes.
 func Example() {
 	const typeReply = 0x12
 	var sent bytes.Buffer
@@ -28,22 +28,19 @@ func Example() {
 	sent.Write(framing.Header{Type: typeReply, Length: 5, ID: 2}.Append(nil))
 	sent.WriteString("there")
 
-	buffer := framing.NewBuffer(framing.DefaultFrame)
-	assembler := framing.NewAssembler(framing.DefaultMessage, nil)
+	reader := framing.NewReader(framing.DefaultFrame, framing.DefaultMessage, nil)
 	for {
-		n, err := sent.Read(buffer.Space()[:10])
+		n, err := sent.Read(reader.Space()[:10])
 		if err != nil {
 			break
 		}
-		buffer.Filled(n)
+		reader.Filled(n)
 		for {
-			header, payload, ok, err := buffer.Next()
+			message, ok, err := reader.Next()
 			if err != nil || !ok {
 				break
 			}
-			if message, done, err := assembler.Add(header, payload); err == nil && done {
-				fmt.Printf("type %#x, call %d: %s\n", message.Type, message.ID, message.Body)
-			}
+			fmt.Printf("type %#x, call %d: %s\n", message.Type, message.ID, message.Body)
 		}
 	}
 	// Output: type 0x12, call 2: hello there

@@ -155,7 +155,7 @@ func (j *joiner) add(h framing.Header, payload []byte) (m framing.Message, done 
 		return m, false, nil
 	}
 	j.forget(key)
-	m = framing.Message{Type: h.Type, Flags: o.flags, ID: h.ID, Body: o.body, Owned: true, Dropped: o.dropped, Size: o.size}
+	m = framing.Message{Type: h.Type, Flags: o.flags, ID: h.ID, Body: o.body, Owned: true, Cut: true, Dropped: o.dropped, Size: o.size}
 	if o.dropped {
 		m.Body = nil
 	}

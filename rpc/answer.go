@@ -121,9 +121,9 @@ func (in *incoming) encode(result any, e *RemoteError, limit int) {
 	m := &in.msg
 	if e == nil {
 		m.typ, m.flags = typeReply, 0
-		b, err := appendValue(append(m.buf[:0], make([]byte, lead)...), result)
+		b, tail, err := appendBody(append(m.buf[:0], make([]byte, lead)...), result)
 		if err == nil {
-			m.buf = b
+			m.buf, m.tail = b, tail
 			if m.size() <= limit {
 				return
 			}
@@ -131,7 +131,7 @@ func (in *incoming) encode(result any, e *RemoteError, limit int) {
 		}
 		e = &RemoteError{Code: CodeBadResult, Message: err.Error()}
 	}
-	m.typ, m.flags = typeError, 0
+	m.typ, m.flags, m.tail = typeError, 0, nil
 	if e.NotRun {
 		m.flags = framing.NotRun
 	}

@@ -57,6 +57,7 @@ type call struct {
 	answer msgType // typeReply or typeError, if there was one
 	flags  framing.Flags
 	reply  []byte
+	owned  bool // reply is the caller's: it may become part of the result
 	err    error
 
 	prev, next *call
@@ -81,15 +82,19 @@ func (p *Peer) release(c *call) {
 	if cap(c.msg.buf) > maxKept {
 		c.msg.buf = nil
 	}
-	if cap(c.reply) > maxKept {
+	if c.owned {
+		framing.Recycle(c.reply)
+	}
+	if cap(c.reply) > maxKept || c.owned {
 		c.reply = nil
 	}
+	c.msg.tail = nil // the caller's
 	p.calls.used.Put(c)
 }
 
 // Call makes one call and waits for its answer, for the end of ctx, or for the end of the connection. args and reply may be anything that
 // MessagePack encodes; a msgpack.RawMessage is taken as already encoded. reply is a pointer, or nil to discard the result. Neither is
-// touched after Call has returned.
+// touched after Call has returned. A *[]byte or *msgpack.RawMessage as reply uses the memory again that it points to, if there is enough.
 //
 // The error is a *RemoteError if the other side answered with one, otherwise a *CallError that says what is known of the call's
 // delivery. When ctx ends first the other side is told, and the call keeps its place there until that has answered.
@@ -136,13 +141,14 @@ func (c *call) encode(ctx context.Context, method string, args any, o *CallOptio
 	b = appendUint(b, budgetMicros(ctx, o.Budget))
 	b = appendUint(b, uint64(max(o.Attempt, 1)))
 	b, err := appendMetadata(b, o.Metadata)
+	var tail []byte
 	if err == nil {
-		b, err = appendValue(b, args)
+		b, tail, err = appendBody(b, args)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrEncode, err)
 	}
-	c.msg = message{buf: b, typ: typeCall}
+	c.msg = message{buf: b, tail: tail, typ: typeCall}
 	c.method, c.attempt = method, max(o.Attempt, 1)
 	return nil
 }
@@ -193,9 +199,9 @@ func (p *Peer) send(ctx context.Context, c *call) error {
 		p.pushParts(&c.msg, c.id, c, ctx.Done())
 		return nil
 	}
-	frame := c.msg.whole(c.id)
-	c.start, c.end = p.out.next(frame)
-	p.push(frame)
+	frame, tail := c.msg.whole(c.id)
+	c.start, c.end = p.out.next(len(frame) + len(tail))
+	p.push(frame, tail)
 	return nil
 }
 
@@ -270,8 +276,12 @@ func (c *call) result(reply any) error {
 	case c.answer == typeError:
 		return c.remoteError()
 	}
-	if err := decodeValue(c.reply, reply); err != nil {
+	taken, err := decodeBody(c.reply, reply, c.owned)
+	if err != nil {
 		return replyError(c.reply, err)
+	}
+	if taken {
+		c.reply, c.owned = nil, false
 	}
 	return nil
 }

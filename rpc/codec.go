@@ -16,10 +16,7 @@ func appendValue(b []byte, v any) (_ []byte, err error) {
 	case nil:
 		return append(b, 0xc0), nil
 	case msgpack.RawMessage:
-		if err := checkValue(v); err != nil {
-			return nil, fmt.Errorf("raw message: %w", err)
-		}
-		return append(b, v...), nil
+		return append(b, v...), checkRaw(v)
 	case []byte:
 		if v == nil {
 			return append(b, 0xc0), nil
@@ -39,6 +36,32 @@ func appendValue(b []byte, v any) (_ []byte, err error) {
 	b, e.to.b = e.to.b, nil
 	encoders.Put(e)
 	return b, err
+}
+
+// minTail is from how many bytes on a value that is there as bytes is sent from where it is, and not copied.
+const minTail = 16 << 10
+
+// appendBody is appendValue for the value at a message's end: what is there as bytes already, and long, is returned as tail.
+func appendBody(b []byte, v any) (_, tail []byte, err error) {
+	switch v := v.(type) {
+	case []byte:
+		if len(v) >= minTail {
+			return appendBytesHeader(b, len(v)), v, nil
+		}
+	case msgpack.RawMessage:
+		if len(v) >= minTail {
+			return b, v, checkRaw(v)
+		}
+	}
+	b, err = appendValue(b, v)
+	return b, nil, err
+}
+
+func checkRaw(v msgpack.RawMessage) error {
+	if err := checkValue(v); err != nil {
+		return fmt.Errorf("raw message: %w", err)
+	}
+	return nil
 }
 
 type encoder struct {
@@ -67,32 +90,38 @@ func (a *appender) WriteByte(c byte) error {
 
 // decodeValue decodes b, which must be exactly one MessagePack value, into what v points to; it checks before it decodes, and what it
 // makes never aliases b. If v is nil, b is only checked.
-func decodeValue(b []byte, v any) (err error) {
+func decodeValue(b []byte, v any) error {
+	_, err := decodeBody(b, v, false)
+	return err
+}
+
+// decodeBody is decodeValue for b that may be owned. Then it may become part of the result: taken says that it has.
+func decodeBody(b []byte, v any, owned bool) (taken bool, err error) {
 	defer func() {
 		if r := recover(); r != nil { // such as an array as a map's key; the decoder's state is unknown: it does not go back
 			err = fmt.Errorf("panic while decoding into %T: %v", v, r)
 		}
 	}()
 	if v == nil {
-		return checkValue(b)
+		return false, checkValue(b)
 	}
 	extensions, err := inspect(b, elementSize(reflect.TypeOf(v)))
 	if err != nil {
-		return err
+		return false, err
 	}
 	switch v := v.(type) {
 	case *msgpack.RawMessage:
-		*v = append(make(msgpack.RawMessage, 0, len(b)), b...)
-		return nil
+		*v, taken = keep(*v, b, owned)
+		return taken, nil
 	case *[]byte:
-		if t, err := next(b); err == nil && t.kind == blob && b[0] <= 0xc6 {
-			*v = append(make([]byte, 0, t.n), b[t.start:t.size]...)
-			return nil
+		if body, ok := bytesOf(b); ok {
+			*v, taken = keep(*v, body, owned)
+			return taken, nil
 		}
 	case *string:
 		if t, err := next(b); err == nil && t.kind == text {
 			*v = string(b[t.start:t.size])
-			return nil
+			return false, nil
 		}
 	}
 	d := decoders.Get().(*decoder)
@@ -103,7 +132,20 @@ func decodeValue(b []byte, v any) (err error) {
 	d.from.Reset(nil)
 	d.from.extensions = nil
 	decoders.Put(d)
-	return err
+	return false, err
+}
+
+// keep returns bytes that may be kept: in old if they fit into it, and are any, else b itself if it is owned, or a copy. They are never nil: an empty
+// value is not a missing one.
+func keep(old, b []byte, owned bool) (kept []byte, taken bool) {
+	switch {
+	case len(b) > 0 && cap(old) >= len(b):
+		return append(old[:0], b...), false
+	case owned:
+		return b[:len(b):len(b)], true
+	default:
+		return append(make([]byte, 0, len(b)), b...), false
+	}
 }
 
 type decoder struct {

@@ -17,19 +17,12 @@ func (p *Peer) consume() error {
 				return err
 			}
 		}
-		h, payload, ok, err := p.in.Next()
+		m, ok, err := p.in.Next()
 		if err != nil {
 			return &ProtocolError{Err: err}
 		}
 		if !ok {
 			return nil
-		}
-		m, done, err := p.parts.Add(h, payload)
-		if err != nil {
-			return &ProtocolError{Err: err}
-		}
-		if !done {
-			continue
 		}
 		if err := p.dispatch(m); err != nil {
 			return err
@@ -46,7 +39,7 @@ func (p *Peer) wants(h framing.Header) (bool, error) {
 		c := p.calls.pending[h.ID]
 		return c != nil && !c.left, nil
 	case typeCall:
-		taken := len(p.serving.running) + p.parts.Taken(typeCall)
+		taken := len(p.serving.running) + p.in.Taken(typeCall)
 		return p.handler != nil && taken < p.places, p.newID(h.ID)
 	}
 	return false, nil
@@ -96,8 +89,8 @@ const smallReply = 4 << 10
 
 // answered hands a terminal message to its caller.
 func (p *Peer) answered(m framing.Message) {
-	p.parts.Drop(m.ID, typeReply) // an error gives an open reply up, and nothing of a call follows its answer
-	p.parts.Drop(m.ID, typeError)
+	p.in.Drop(m.ID, typeReply) // an error gives an open reply up, and nothing of a call follows its answer
+	p.in.Drop(m.ID, typeError)
 	p.mu.Lock()
 	c := p.calls.pending[m.ID]
 	if c == nil || c.ping {
@@ -128,7 +121,7 @@ func (c *call) take(m framing.Message, limit int) {
 	case m.Dropped:
 		c.err = &RemoteError{Code: CodeBadReply, Message: oversize(m.Size, limit)}
 	case m.Owned:
-		c.reply = m.Body
+		c.reply, c.owned = m.Body, true
 	default:
 		c.reply = append(c.reply[:0], m.Body...)
 	}

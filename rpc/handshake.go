@@ -54,8 +54,7 @@ func Connect(ctx context.Context, s Stream, o HostOptions) (*Peer, error) {
 	if err := checkLimits(p.welcome.MaxFrame, p.welcome.MaxMessage, p.welcome.Window); err != nil {
 		return nil, err
 	}
-	p.in.SetMaxFrame(p.welcome.MaxFrame)
-	p.parts.SetMaxMessage(p.welcome.MaxMessage)
+	p.in.SetLimits(p.welcome.MaxFrame, p.welcome.MaxMessage)
 	p.mu.Lock()
 	p.readInBackground()
 	p.mu.Unlock()
@@ -217,8 +216,7 @@ func Announce(ctx context.Context, s Stream, o WorkerOptions) (*Peer, error) {
 		return nil, err
 	}
 	p.hello = h
-	p.in.SetMaxFrame(h.MaxFrame)
-	p.parts.SetMaxMessage(h.MaxMessage)
+	p.in.SetLimits(h.MaxFrame, h.MaxMessage)
 	b, err := appendValue([]byte(greeting), &h)
 	if err == nil && len(b) > maxHello {
 		err = fmt.Errorf("%w: hello of %d bytes is over the limit of %d; announce fewer methods", ErrTooLarge, len(b), maxHello)

@@ -66,11 +66,12 @@ const lead = framing.HeaderSize + framing.TotalSize
 // message is an encoded message behind lead bytes of room, and where it goes.
 type message struct {
 	buf   []byte
+	tail  []byte // the rest, if it was there as bytes: its owner's, and not copied
 	typ   msgType
 	flags framing.Flags
 }
 
-func (m *message) size() int { return len(m.buf) - lead }
+func (m *message) size() int { return len(m.buf) - lead + len(m.tail) }
 
 // cut says whether the message needs several frames for that receiver.
 func (m *message) cut(maxFrame int) bool { return m.size() > maxFrame-framing.TotalSize }
@@ -83,9 +84,25 @@ func (m *message) pending(maxFrame int) int {
 	return maxPending
 }
 
-// whole returns the message as one frame.
-func (m *message) whole(id uint64) []byte {
-	frame := m.buf[framing.TotalSize:]
+// whole returns the message as one frame, in two halves.
+func (m *message) whole(id uint64) (frame, tail []byte) {
+	frame = m.buf[framing.TotalSize:]
 	framing.Header{Type: m.typ, Flags: m.flags, Length: uint32(m.size()), ID: id}.Put(frame)
-	return frame
+	return frame, m.tail
+}
+
+// part returns the frame, in two halves, of the message's n bytes from at, which counts from the beginning of buf. Its header is written over
+// bytes in front of them, which have been sent.
+func (m *message) part(at, n int, h framing.Header) (frame, tail []byte) {
+	h.Length = uint32(n)
+	if at >= len(m.buf) {
+		frame = m.buf[:framing.HeaderSize]
+		tail = m.tail[at-len(m.buf):][:n]
+	} else {
+		n = min(n, len(m.buf)-at)
+		frame = m.buf[at-framing.HeaderSize : at+n]
+		tail = m.tail[:int(h.Length)-n]
+	}
+	h.Put(frame)
+	return frame, tail
 }

@@ -16,6 +16,7 @@ import (
 type Peer struct {
 	stream Stream
 	try    TryWriter   // nil: a goroutine writes
+	both   BothWriter  // nil: two halves are written one after the other
 	intr   Interrupter // nil: a goroutine reads
 	soon   SoonReader  // nil: callers read as everybody does
 	count  Unreader    // nil: nobody knows what has been read
@@ -39,10 +40,9 @@ type Peer struct {
 	outFrame int // what the other side takes, in bytes
 	outLimit int
 
-	in       *framing.Buffer    // belongs to the reader
-	parts    *framing.Assembler // likewise
-	noise    noise              // likewise
-	received uint64             // likewise; bytes
+	in       *framing.Reader // belongs to the reader
+	noise    noise           // likewise
+	received uint64          // likewise; bytes
 
 	mu      sync.Mutex
 	phase   phase
@@ -101,14 +101,14 @@ type Stats struct {
 func newPeer(s Stream, host bool) *Peer {
 	p := &Peer{
 		stream: s, host: host, background: context.Background(), epoch: time.Now(),
-		in:      framing.NewBuffer(framing.DefaultFrame),
 		greeted: make(chan struct{}), done: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.try, _ = s.(TryWriter)
+	p.both, _ = s.(BothWriter)
 	p.intr, _ = s.(Interrupter)
 	p.soon, _ = s.(SoonReader)
 	p.count, _ = s.(Unreader)
-	p.parts = framing.NewAssembler(framing.DefaultMessage, p.wants)
+	p.in = framing.NewReader(framing.DefaultFrame, framing.DefaultMessage, p.wants)
 	p.calls.pending = make(map[uint64]*call)
 	p.calls.nextID = 1
 	if host {

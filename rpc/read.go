@@ -84,7 +84,7 @@ func (p *Peer) filled(n int, err error) error {
 	if n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil
 	}
-	if errors.Is(err, io.EOF) && len(p.in.Rest()) > 0 {
+	if errors.Is(err, io.EOF) && p.in.Pending() > 0 {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -31,16 +31,39 @@ type Request struct {
 
 	budget time.Duration
 	args   []byte
+	body   []byte // what args are part of, if it is the request's
 	buf    []byte // kept for the next request
 }
 
 // Decode decodes the arguments into what v points to; nothing in it aliases the request. A handler that has done nothing yet returns the
 // error as it is: it tells the caller that the handler has not run.
 func (r *Request) Decode(v any) error {
-	if err := decodeValue(r.args, v); err != nil {
-		return &RemoteError{Code: CodeBadArgs, Message: fmt.Sprintf("arguments of %s: %v", r.Method, err), NotRun: true}
+	taken, err := decodeBody(r.args, v, r.body != nil)
+	if taken {
+		r.body = nil
 	}
-	return nil
+	return r.misfit(err)
+}
+
+// Bytes returns the arguments, which must be nothing but bytes, without copying them. They are valid until the handler's result has been sent, and so
+// may be part of that.
+func (r *Request) Bytes() ([]byte, error) {
+	if err := checkValue(r.args); err != nil {
+		return nil, r.misfit(err)
+	}
+	b, ok := bytesOf(r.args)
+	if !ok {
+		return nil, r.misfit(errors.New("they are no bytes"))
+	}
+	return b, nil
+}
+
+// misfit makes an error for the caller of one in the arguments; nil stays nil.
+func (r *Request) misfit(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &RemoteError{Code: CodeBadArgs, Message: fmt.Sprintf("arguments of %s: %v", r.Method, err), NotRun: true}
 }
 
 var errPrelude = errors.New("malformed call")
@@ -77,7 +100,7 @@ func (in *incoming) parse(m framing.Message) error {
 	in.id, r.Method, r.Attempt = m.ID, method, int(min(attempt, maxAttempt))
 	r.budget = time.Duration(min(budget, maxBudget)) * time.Microsecond
 	if m.Owned {
-		r.args = rest
+		r.args, r.body = rest, m.Body
 		return nil
 	}
 	r.buf = append(r.buf[:0], rest...)

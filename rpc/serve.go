@@ -45,6 +45,9 @@ type incoming struct {
 var incomingPool = sync.Pool{New: func() any { return new(incoming) }}
 
 func (in *incoming) release() {
+	if in.req.body != nil {
+		framing.Recycle(in.req.body)
+	}
 	if cap(in.req.buf) > maxKept {
 		in.req.buf = nil
 	}
@@ -105,7 +108,7 @@ func (p *Peer) called(m framing.Message) error {
 	malformed := in.parse(m)
 	p.mu.Lock()
 	s := &p.serving
-	if !m.Owned { // otherwise it was checked when it began: others may have overtaken it
+	if !m.Cut { // otherwise it was checked when it began: others may have overtaken it
 		if err := p.newID(m.ID); err != nil {
 			p.mu.Unlock()
 			return &ProtocolError{Err: err}
@@ -248,7 +251,7 @@ func (p *Peer) handleRest() {
 
 // cancelled ends the context of a running handler, or drops a call that is not complete yet.
 func (p *Peer) cancelled(m framing.Message) error {
-	dropped := p.parts.Drop(m.ID, typeCall)
+	dropped := p.in.Drop(m.ID, typeCall)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch in := p.serving.running[m.ID]; {

@@ -67,7 +67,7 @@ func (p *Peer) noteFrame() {
 	s := &p.stalls
 	s.reads++
 	s.bytes = p.received
-	s.part = len(p.in.Rest())
+	s.part = p.in.Pending()
 	if s.part > 0 && p.limits.frame > 0 && p.phase == open {
 		p.wakeSweep()
 	}

@@ -27,6 +27,12 @@ type TryWriter interface {
 	TryWrite(p []byte) (n int, err error)
 }
 
+// BothWriter is a [TryWriter] that writes two buffers as cheaply as one.
+type BothWriter interface {
+	// TryWriteBoth writes what fits of p and then, if that has fitted, of q. n counts both. Neither is empty.
+	TryWriteBoth(p, q []byte) (n int, err error)
+}
+
 // Interrupter is a Stream whose Read can be called off.
 type Interrupter interface {
 	// TryRead reads what is there. When nothing is, it returns 0 and ErrWouldBlock.

@@ -114,6 +114,15 @@ func body(b []byte, kind tokenKind, n uint64, start int) (token, error) {
 	return token{kind: kind, n: n, start: start, size: start + int(n)}, nil
 }
 
+// bytesOf returns the bytes of a value that is nothing but bytes.
+func bytesOf(b []byte) ([]byte, bool) {
+	t, err := next(b)
+	if err != nil || t.kind != blob || b[0] > 0xc6 {
+		return nil, false
+	}
+	return b[t.start:t.size], true
+}
+
 func appendUint(b []byte, n uint64) []byte {
 	switch {
 	case n <= 0x7f:
@@ -143,14 +152,15 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-func appendBytes(b, p []byte) []byte {
-	switch n := len(p); {
+func appendBytes(b, p []byte) []byte { return append(appendBytesHeader(b, len(p)), p...) }
+
+func appendBytesHeader(b []byte, n int) []byte {
+	switch {
 	case n <= math.MaxUint8:
-		b = append(b, 0xc4, byte(n))
+		return append(b, 0xc4, byte(n))
 	case n <= math.MaxUint16:
-		b = binary.BigEndian.AppendUint16(append(b, 0xc5), uint16(n))
+		return binary.BigEndian.AppendUint16(append(b, 0xc5), uint16(n))
 	default:
-		b = binary.BigEndian.AppendUint32(append(b, 0xc6), uint32(n))
+		return binary.BigEndian.AppendUint32(append(b, 0xc6), uint32(n))
 	}
-	return append(b, p...)
 }

@@ -34,9 +34,9 @@ type outbox struct {
 	shut      bool // CloseWrite has been called: what is sent goes nowhere either
 }
 
-// next says where in the stream the frame will stand that is pushed next; locked.
-func (o *outbox) next(frame []byte) (start, end uint64) {
-	return o.queued, o.queued + uint64(len(frame))
+// next says where in the stream the frame of that size will stand that is pushed next; locked.
+func (o *outbox) next(size int) (start, end uint64) {
+	return o.queued, o.queued + uint64(size)
 }
 
 // announceSpace wakes those who wait for room or for the gate; locked.
@@ -80,16 +80,16 @@ func (o *outbox) abandon() {
 	o.announceSpace()
 }
 
-// push sends a whole frame, or queues it where somebody else writes; locked, but unlocked while it writes. It never blocks. The frame is
-// the caller's again when it returns.
-func (p *Peer) push(frame []byte) {
+// push sends a whole frame, which comes in two halves, or queues it where somebody else writes; locked, but unlocked while it writes. It never
+// blocks. The frame is the caller's again when it returns.
+func (p *Peer) push(frame, tail []byte) {
 	o := &p.out
 	if o.broken || o.shut {
 		return
 	}
-	o.queued += uint64(len(frame))
+	o.queued += uint64(len(frame) + len(tail))
 	if o.gate || p.try == nil {
-		o.queue = append(o.queue, frame...)
+		o.queue = append(append(o.queue, frame...), tail...)
 		if !o.gate {
 			o.gate = true
 			p.startWriter(nil)
@@ -98,26 +98,42 @@ func (p *Peer) push(frame []byte) {
 	}
 	o.gate = true
 	o.claimed = o.queued
-	if p.tryWrite(frame) {
+	if p.tryWrite(frame, tail) {
 		p.flush()
 	}
 }
 
-// tryWrite writes b without blocking; locked, but unlocked while it writes. If it returns false the gate has passed to a goroutine, or
-// writing has failed.
-func (p *Peer) tryWrite(b []byte) bool {
+// tryWrite writes b and then tail without blocking; locked, but unlocked while it writes. If it returns false the gate has passed to a
+// goroutine, or writing has failed.
+func (p *Peer) tryWrite(b, tail []byte) bool {
 	p.mu.Unlock()
-	n, err := p.try.TryWrite(b)
+	n, err := p.tryBoth(b, tail)
 	p.mu.Lock()
+	left := len(b) + len(tail) - n
 	switch {
-	case n == len(b):
+	case left == 0:
 		return true
 	case err == nil, errors.Is(err, ErrWouldBlock):
-		p.startWriter(append([]byte(nil), b[n:]...))
+		rest := append(make([]byte, 0, left), b[min(n, len(b)):]...)
+		p.startWriter(append(rest, tail[len(tail)-(left-len(rest)):]...))
 	default:
-		p.writeFailed(err, len(b)-n)
+		p.writeFailed(err, left)
 	}
 	return false
+}
+
+// tryBoth writes b and then tail, in one go if the stream can; not locked, but with the gate.
+func (p *Peer) tryBoth(b, tail []byte) (n int, err error) {
+	if len(tail) > 0 && p.both != nil {
+		return p.both.TryWriteBoth(b, tail)
+	}
+	n, err = p.try.TryWrite(b)
+	if n == len(b) && len(tail) > 0 {
+		var more int
+		more, err = p.try.TryWrite(tail)
+		n += more
+	}
+	return n, err
 }
 
 // flush writes what others have queued and opens the gate; locked, but unlocked while it writes.
@@ -128,7 +144,7 @@ func (p *Peer) flush() {
 			o.open()
 			return
 		}
-		if !p.tryWrite(o.take()) {
+		if !p.tryWrite(o.take(), nil) {
 			return
 		}
 	}
@@ -217,30 +233,28 @@ func (p *Peer) room(limit int, c *call, done, lost <-chan struct{}) bool {
 }
 
 // pushParts sends a message in several frames, the first at once and each further one when there is room; locked, but unlocked while it waits
-// or writes. Headers are written over the end of the part before, which has been sent. If the message is a call, c, then done, the end of the
-// connection, or an answer that comes too early stops it between two frames.
+// or writes. If the message is a call, c, then done, the end of the connection, or an answer that comes too early stops it between two frames.
 func (p *Peer) pushParts(m *message, id uint64, c *call, done <-chan struct{}) {
 	binary.BigEndian.PutUint32(m.buf[framing.HeaderSize:], uint32(m.size()))
 	var lost <-chan struct{}
 	if c != nil {
 		c.begun, c.end, lost = true, notYet, p.done
 	}
-	for at := framing.HeaderSize; at < len(m.buf); {
+	end := len(m.buf) + len(m.tail)
+	for at := framing.HeaderSize; at < end; {
 		if c != nil && (c.finished || p.lost() != nil) {
 			p.control(typeCancel, 0, id, nil) // in place of the rest
 			return
 		}
-		n := min(len(m.buf)-at, p.outFrame)
-		h := framing.Header{Type: m.typ, Flags: m.flags, Length: uint32(n), ID: id}
-		frame := m.buf[at-framing.HeaderSize : at+n]
-		if at += n; at < len(m.buf) {
+		n := min(end-at, p.outFrame)
+		h := framing.Header{Type: m.typ, Flags: m.flags, ID: id}
+		if at+n < end {
 			h.Flags |= framing.More
 		} else if c != nil {
-			c.start, c.end = p.out.next(frame)
+			c.start, c.end = p.out.next(framing.HeaderSize + n)
 		}
-		h.Put(frame)
-		p.push(frame)
-		if at < len(m.buf) && !p.room(bulkPending, c, done, lost) {
+		p.push(m.part(at, n, h))
+		if at += n; at < end && !p.room(bulkPending, c, done, lost) {
 			return
 		}
 	}
@@ -249,7 +263,7 @@ func (p *Peer) pushParts(m *message, id uint64, c *call, done <-chan struct{}) {
 // control sends a frame of the connection or of a call; locked.
 func (p *Peer) control(typ msgType, flags framing.Flags, id uint64, payload []byte) {
 	frame := framing.Header{Type: typ, Flags: flags, Length: uint32(len(payload)), ID: id}.Append(make([]byte, 0, framing.HeaderSize+len(payload)))
-	p.push(append(frame, payload...))
+	p.push(append(frame, payload...), nil)
 }
 
 // controlValue sends v, one of our own messages, which always encodes.

@@ -63,6 +63,26 @@ func Handle[In, Out any](w *Worker, name string, f func(ctx context.Context, in 
 	})
 }
 
+// HandleBytes is [Handle] for methods whose arguments and result are bytes, and spares a copy of them: in is valid until f has returned and what it
+// returned has been sent. f may return in, or a part of it, but keeps nothing of it.
+func HandleBytes(w *Worker, name string, f func(ctx context.Context, in []byte) ([]byte, error)) {
+	if f == nil {
+		w.report(fmt.Errorf("the handler of %q is nil", name))
+		return
+	}
+	w.handle(name, func(ctx context.Context, r *rpc.Request) (any, error) {
+		in, err := r.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		out, err := f(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return out, nil
+	})
+}
+
 func (w *Worker) handle(name string, h rpc.HandlerFunc) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
