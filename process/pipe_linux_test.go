@@ -4,7 +4,6 @@ package process
 
 import (
 	"os"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -52,7 +51,7 @@ func TestP42_LargePipeCountsOnceWhenClosedMeanwhile(t *testing.T) {
 	for range 2000 {
 		pair, err := openPipe(false)
 		require.NoError(t, err)
-		e := newPipeEnd(pair.ours, "test", syscall.Write)
+		e := newWriteEnd(pair.ours, "test")
 		closed := make(chan struct{})
 		go func() {
 			defer close(closed)
@@ -94,7 +93,7 @@ func TestUnreadIsNotFinalWhileSomebodyCanRead(t *testing.T) {
 	require.NoError(t, err)
 	heir, err := unix.FcntlInt(uintptr(fds.theirs), unix.F_DUPFD_CLOEXEC, 0)
 	require.NoError(t, err)
-	s := &pipeStream{stdin: newPipeEnd(fds.ours, "stdin", syscall.Write)}
+	s := &pipeStream{stdin: newWriteEnd(fds.ours, "stdin")}
 	_, err = s.Write([]byte("five!"))
 	require.NoError(t, err)
 	closeAll(fds.theirs)

@@ -30,11 +30,11 @@ type pipeEnd struct {
 	file *os.File
 	conn syscall.RawConn
 
-	// transfer is syscall.Read or syscall.Write. The rest is what one try needs: made once, so that a try does not allocate. There is
-	// one user at a time.
-	transfer func(fd int, p []byte) (int, error)
-	once     func(fd uintptr)
-	p        []byte
+	// One transfer under way, without blocking. There is one user at a time, and what is needed for it is made once, so that none allocates.
+	transfer func(fd int, p, q []byte) (int, error)
+	once     func(fd uintptr)      // transfers
+	ready    func(fd uintptr) bool // likewise, and says whether there is anything to return
+	p, q     []byte
 	n        int
 	err      error
 
@@ -52,26 +52,45 @@ const (
 )
 
 // newPipeEnd takes over a non-blocking descriptor.
-func newPipeEnd(fd int, name string, transfer func(int, []byte) (int, error)) *pipeEnd {
+func newPipeEnd(fd int, name string, transfer func(fd int, p, q []byte) (int, error)) *pipeEnd {
 	e := &pipeEnd{file: os.NewFile(uintptr(fd), name), transfer: transfer}
 	e.soon.init()
 	e.conn, _ = e.file.SyscallConn() // fails for a nil file only
-	e.once = func(fd uintptr) {
-		for {
-			e.n, e.err = e.transfer(int(fd), e.p)
-			if e.err != syscall.EINTR {
-				return
-			}
-		}
+	e.once = e.transferOnce
+	e.ready = func(fd uintptr) bool {
+		e.transferOnce(fd)
+		return e.err != syscall.EAGAIN
 	}
 	return e
 }
 
+func newReadEnd(fd int, name string) *pipeEnd {
+	return newPipeEnd(fd, name, func(fd int, p, _ []byte) (int, error) { return readNow(fd, p) })
+}
+
+func newWriteEnd(fd int, name string) *pipeEnd {
+	return newPipeEnd(fd, name, func(fd int, p, q []byte) (int, error) {
+		if len(q) == 0 {
+			return writeNow(fd, p)
+		}
+		return writeBothNow(fd, p, q)
+	})
+}
+
+func (e *pipeEnd) transferOnce(fd uintptr) {
+	for {
+		e.n, e.err = e.transfer(int(fd), e.p, e.q)
+		if e.err != syscall.EINTR {
+			return
+		}
+	}
+}
+
 // try does one transfer. It goes through Control, which neither waits for the descriptor's locks nor minds a deadline in the past.
-func (e *pipeEnd) try(p []byte) (int, error) {
-	e.p = p
+func (e *pipeEnd) try(p, q []byte) (int, error) {
+	e.p, e.q = p, q
 	err := e.conn.Control(e.once)
-	e.p = nil
+	e.p, e.q = nil, nil
 	if err != nil {
 		return 0, os.ErrClosed
 	}
@@ -80,11 +99,19 @@ func (e *pipeEnd) try(p []byte) (int, error) {
 
 // Read waits for something to read.
 func (e *pipeEnd) Read(p []byte) (int, error) {
-	n, err := e.file.Read(p)
-	if n >= pipeSize {
-		e.enlarge()
+	if len(p) == 0 {
+		return 0, nil
 	}
-	return n, err
+	e.p = p
+	err := e.conn.Read(e.ready)
+	e.p = nil
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return 0, os.ErrDeadlineExceeded
+	case err != nil:
+		return 0, os.ErrClosed
+	}
+	return e.came()
 }
 
 // TryRead reads what is there.
@@ -92,14 +119,23 @@ func (e *pipeEnd) TryRead(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, err := e.try(p)
-	if n == 0 && err == nil {
-		return 0, io.EOF
+	if n, err := e.try(p, nil); err != nil {
+		return n, err
 	}
-	if n >= pipeSize {
+	return e.came()
+}
+
+// came is what a read has brought.
+func (e *pipeEnd) came() (int, error) {
+	switch {
+	case e.err != nil:
+		return 0, e.err
+	case e.n == 0:
+		return 0, io.EOF
+	case e.n >= pipeSize:
 		e.enlarge()
 	}
-	return n, err
+	return e.n, nil
 }
 
 // Write waits until all of p has found room.
@@ -111,15 +147,19 @@ func (e *pipeEnd) Write(p []byte) (int, error) {
 }
 
 // TryWrite writes what fits.
-func (e *pipeEnd) TryWrite(p []byte) (int, error) {
-	if len(p) == 0 {
+func (e *pipeEnd) TryWrite(p []byte) (int, error) { return e.TryWriteBoth(p, nil) }
+
+// TryWriteBoth writes what fits of p and then of q.
+func (e *pipeEnd) TryWriteBoth(p, q []byte) (int, error) {
+	total := len(p) + len(q)
+	if total == 0 {
 		return 0, nil
 	}
-	if len(p) > pipeSize {
+	if total > pipeSize {
 		e.enlarge()
 	}
-	n, err := e.try(p)
-	if err == nil && n < len(p) {
+	n, err := e.try(p, q)
+	if err == nil && n < total {
 		err = syscall.EAGAIN
 	}
 	return n, err

@@ -74,9 +74,7 @@ func (s *stdio) files() []uintptr {
 
 // ours hands our ends over to the poller.
 func (s *stdio) ours() (stdin, stdout, stderr *pipeEnd) {
-	return newPipeEnd(s.stdin.ours, "stdin of child", syscall.Write),
-		newPipeEnd(s.stdout.ours, "stdout of child", syscall.Read),
-		newPipeEnd(s.stderr.ours, "stderr of child", syscall.Read)
+	return newWriteEnd(s.stdin.ours, "stdin of child"), newReadEnd(s.stdout.ours, "stdout of child"), newReadEnd(s.stderr.ours, "stderr of child")
 }
 
 func (s *stdio) closeOurs() { closeAll(s.stdin.ours, s.stdout.ours, s.stderr.ours) }
@@ -98,9 +96,11 @@ func (s *pipeStream) Read(p []byte) (int, error)     { return s.stdout.Read(p) }
 func (s *pipeStream) Write(p []byte) (int, error)    { return s.stdin.Write(p) }
 func (s *pipeStream) TryRead(p []byte) (int, error)  { return s.stdout.TryRead(p) }
 func (s *pipeStream) TryWrite(p []byte) (int, error) { return s.stdin.TryWrite(p) }
-func (s *pipeStream) Interrupt()                     { s.stdout.Interrupt() }
-func (s *pipeStream) Resume()                        { s.stdout.Resume() }
-func (s *pipeStream) CloseWrite() error              { return s.stdin.Close() }
+
+func (s *pipeStream) TryWriteBoth(p, q []byte) (int, error) { return s.stdin.TryWriteBoth(p, q) }
+func (s *pipeStream) Interrupt()                            { s.stdout.Interrupt() }
+func (s *pipeStream) Resume()                               { s.stdout.Resume() }
+func (s *pipeStream) CloseWrite() error                     { return s.stdin.Close() }
 
 func (s *pipeStream) Close() error {
 	err := s.stdin.Close()

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -80,15 +80,25 @@ type output struct {
 }
 
 // TryWrite writes what fits.
-func (o *output) TryWrite(p []byte) (n int, err error) {
-	for n < len(p) {
-		m, err := syscall.Write(o.fd, p[n:])
-		if err != nil && err != syscall.EINTR {
-			return n, err
+func (o *output) TryWrite(p []byte) (n int, err error) { return o.TryWriteBoth(p, nil) }
+
+// TryWriteBoth writes what fits of p and then of q. The runtime is not told of a system call: it does not block.
+func (o *output) TryWriteBoth(p, q []byte) (int, error) {
+	halves := [2]unix.Iovec{{Base: unsafe.SliceData(p)}, {Base: unsafe.SliceData(q)}}
+	halves[0].SetLen(len(p))
+	halves[1].SetLen(len(q))
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(o.fd), uintptr(unsafe.Pointer(&halves)), uintptr(len(halves)))
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			return 0, errno
+		case int(n) < len(p)+len(q):
+			return int(n), unix.EAGAIN
+		default:
+			return int(n), nil
 		}
-		n += max(m, 0)
 	}
-	return n, nil
 }
 
 // Write waits for room.
