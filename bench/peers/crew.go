@@ -14,17 +14,22 @@ const crewPool = "peer"
 
 // crewWorkers is what the program is when the broker has started it.
 var crewWorkers = map[string]func(*worker.Worker){crewPool: func(w *worker.Worker) {
-	worker.Handle(w, "echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
+	worker.HandleBytes(w, "echo", func(_ context.Context, in []byte) ([]byte, error) { return in, nil })
 	worker.Handle(w, "turn", func(_ context.Context, in Record) (Record, error) { return in, nil })
 }}
 
-type crewCalls struct{ *broker.Broker }
-
-func (c crewCalls) echo(ctx context.Context, b []byte) ([]byte, error) {
-	return broker.Call[[]byte](ctx, c.Broker, crewPool+".echo", b)
+// crewCalls is what one caller calls.
+type crewCalls struct {
+	*broker.Broker
+	answer []byte // used again and again
 }
 
-func (c crewCalls) turn(ctx context.Context, r *Record) (*Record, error) {
+func (c *crewCalls) echo(ctx context.Context, b []byte) ([]byte, error) {
+	err := c.Call(ctx, crewPool+".echo", b, &c.answer)
+	return c.answer, err
+}
+
+func (c *crewCalls) turn(ctx context.Context, r *Record) (*Record, error) {
 	out := new(Record)
 	return out, c.Call(ctx, crewPool+".turn", r, out)
 }
@@ -43,8 +48,8 @@ func startCrew(w workload) (*session, error) {
 		return ids
 	}
 	caller := func(i int) func(context.Context) error {
-		call := callOf(w, i)
-		return func(ctx context.Context) error { return call(ctx, crewCalls{b}) }
+		call, own := callOf(w, i), &crewCalls{Broker: b}
+		return func(ctx context.Context) error { return call(ctx, own) }
 	}
 	return &session{caller: caller, pids: pids, close: b.Close}, nil
 }
