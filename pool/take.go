@@ -84,12 +84,15 @@ func (p *Pool) refusal(retried bool) error {
 	case p.phase == phaseClosed, p.phase == phaseDraining && !retried:
 		return ErrClosed
 	}
+	if p.census.live() || p.restarts.failures == 0 {
+		return nil // in the ordinary case nobody looks at a clock
+	}
 	return p.hopeless(p.now())
 }
 
 // hopeless returns the last boot error if callers should not wait for the next attempt.
 func (p *Pool) hopeless(now time.Duration) error {
-	if p.census.live() || p.restarts.failures == 0 || !p.restarts.hopeless(now) {
+	if p.census.live() || !p.restarts.hopeless(now) {
 		return nil
 	}
 	return &retryError{err: p.restarts.last, in: p.restarts.waits(now)}

@@ -30,7 +30,7 @@ func (p *Peer) respond(in *incoming, result any, err *RemoteError, reused bool) 
 	in.encode(result, err, p.outLimit)
 	p.mu.Lock()
 	s := &p.serving
-	delete(s.running, in.id) // before the answer: the next call may follow at once
+	s.running.remove(in.id) // before the answer: the next call may follow at once
 	s.answering++
 	quick := !in.msg.cut(p.outFrame) && len(p.out.queue) <= maxPending
 	if reused && quick {

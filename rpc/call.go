@@ -23,9 +23,9 @@ type CallOptions struct {
 
 // calls are the calls that this side made.
 type calls struct {
-	pending map[uint64]*call // by id; those whose callers have left stay until their terminal message
-	waiting callList         // callers that neither read nor have their answer, oldest first
-	left    callList         // calls whose callers have left, in that order
+	pending table[call] // those whose callers have left stay until their terminal message
+	waiting callList    // callers that neither read nor have their answer, oldest first
+	left    callList    // calls whose callers have left, in that order
 	nextID  uint64
 	nonce   uint64 // of the last ping
 	used    sync.Pool
@@ -223,7 +223,7 @@ func (p *Peer) lost() error {
 
 // register makes the call pending and sees to it that the connection is swept; locked.
 func (p *Peer) register(c *call) {
-	p.calls.pending[c.id] = c
+	p.calls.pending.put(c.id, c)
 	if !p.swept {
 		p.sweptAt = p.now()
 	}

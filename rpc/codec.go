@@ -102,27 +102,28 @@ func decodeBody(b []byte, v any, owned bool) (taken bool, err error) {
 			err = fmt.Errorf("panic while decoding into %T: %v", v, r)
 		}
 	}()
-	if v == nil {
-		return false, checkValue(b)
-	}
-	extensions, err := inspect(b, elementSize(reflect.TypeOf(v)))
-	if err != nil {
-		return false, err
-	}
 	switch v := v.(type) {
+	case nil:
+		return false, checkValue(b)
 	case *msgpack.RawMessage:
-		*v, taken = keep(*v, b, owned)
-		return taken, nil
+		if err = checkValue(b); err == nil {
+			*v, taken = keep(*v, b, owned)
+		}
+		return taken, err
 	case *[]byte:
-		if body, ok := bytesOf(b); ok {
+		if body, kind := bodyOf(b); kind == blob {
 			*v, taken = keep(*v, body, owned)
 			return taken, nil
 		}
 	case *string:
-		if t, err := next(b); err == nil && t.kind == text {
-			*v = string(b[t.start:t.size])
+		if body, kind := bodyOf(b); kind == text {
+			*v = string(body)
 			return false, nil
 		}
+	}
+	extensions, err := inspect(b, elementSize(reflect.TypeOf(v)))
+	if err != nil {
+		return false, err
 	}
 	d := decoders.Get().(*decoder)
 	d.from.Reset(b)

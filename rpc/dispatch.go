@@ -36,10 +36,10 @@ func (p *Peer) wants(h framing.Header) (bool, error) {
 	defer p.mu.Unlock()
 	switch h.Type {
 	case typeReply, typeError:
-		c := p.calls.pending[h.ID]
+		c := p.calls.pending.get(h.ID)
 		return c != nil && !c.left, nil
 	case typeCall:
-		taken := len(p.serving.running) + p.in.Taken(typeCall)
+		taken := p.serving.running.count + p.in.Taken(typeCall)
 		return p.handler != nil && taken < p.places, p.newID(h.ID)
 	}
 	return false, nil
@@ -92,7 +92,7 @@ func (p *Peer) answered(m framing.Message) {
 	p.in.Drop(m.ID, typeReply) // an error gives an open reply up, and nothing of a call follows its answer
 	p.in.Drop(m.ID, typeError)
 	p.mu.Lock()
-	c := p.calls.pending[m.ID]
+	c := p.calls.pending.get(m.ID)
 	if c == nil || c.ping {
 		p.stats.Late++
 		p.mu.Unlock()
@@ -101,7 +101,7 @@ func (p *Peer) answered(m framing.Message) {
 	if c.left && m.Type == typeReply {
 		p.stats.Late++
 	}
-	delete(p.calls.pending, m.ID)
+	p.calls.pending.remove(m.ID)
 	if len(m.Body) > smallReply && !m.Owned {
 		p.mu.Unlock()
 		c.take(m, p.inLimit())

@@ -37,7 +37,7 @@ func (p *Peer) Goodbye(reason string, now bool) <-chan struct{} {
 	defer p.mu.Unlock()
 	p.serving.leaving, p.serving.reason = true, clip(reason)
 	if now {
-		for _, in := range p.serving.running {
+		for in := range p.serving.running.all() {
 			in.ctx.leave()
 		}
 	}
@@ -48,7 +48,7 @@ func (p *Peer) Goodbye(reason string, now bool) <-chan struct{} {
 // sayGoodbye says goodbye when it is time to, once; locked.
 func (p *Peer) sayGoodbye() {
 	s := &p.serving
-	if !s.leaving || s.left || len(s.running)+s.answering > 0 {
+	if !s.leaving || s.left || s.running.count+s.answering > 0 {
 		return
 	}
 	s.left = true
@@ -78,8 +78,8 @@ func (p *Peer) goodbye(body []byte) error {
 	}
 	var freed []func()
 	p.mu.Lock()
-	for id, c := range p.calls.pending {
-		if id > m.LastID && !c.ping {
+	for c := range p.calls.pending.all() {
+		if c.id > m.LastID && !c.ping {
 			c.err = &CallError{Delivery: NotSent, Err: ErrGoodbye}
 			freed = append(freed, p.finish(c))
 		}

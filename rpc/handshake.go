@@ -171,6 +171,7 @@ func (p *Peer) accept(h Hello) error {
 	p.hello = h
 	p.outFrame, p.outLimit = h.MaxFrame, h.MaxMessage
 	p.capacity = agree(h.InFlight, p.welcome.InFlight)
+	p.calls.pending = newTable[call](p.capacity)
 	p.places = max(p.capacity, hostPlaces)
 	p.mu.Lock()
 	p.phase = awaitReady
@@ -270,6 +271,7 @@ func (p *Peer) welcomed(body []byte) error {
 	p.outFrame, p.outLimit = w.MaxFrame, w.MaxMessage
 	p.capacity = agree(p.hello.InFlight, w.InFlight)
 	p.places = p.capacity
+	p.serving.running = newTable[incoming](p.places)
 	p.inline = p.capacity == 1
 	p.phase = open
 	return nil

@@ -99,7 +99,7 @@ func (p *Peer) nextLook(silence time.Duration) time.Duration {
 
 // hasCalls says that there is a call, and not only pings, that the other side has not answered; locked.
 func (p *Peer) hasCalls() bool {
-	for _, c := range p.calls.pending {
+	for c := range p.calls.pending.all() {
 		if !c.ping {
 			return true
 		}

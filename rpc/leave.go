@@ -23,8 +23,8 @@ func (p *Peer) InFlight() []InFlight {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
-	all := make([]InFlight, 0, len(p.calls.pending))
-	for _, c := range p.calls.pending {
+	all := make([]InFlight, 0, p.calls.pending.count)
+	for c := range p.calls.pending.all() {
 		if c.ping {
 			continue
 		}
@@ -51,7 +51,7 @@ func (p *Peer) leave(c *call) bool {
 func (p *Peer) abandon(ctx context.Context, c *call) error {
 	err := &CallError{Delivery: p.revoke(c), Err: context.Cause(ctx)}
 	if c.ping || err.Delivery == NotSent && !c.begun {
-		delete(p.calls.pending, c.id)
+		p.calls.pending.remove(c.id)
 		p.mu.Unlock()
 		free(c.freed)
 		p.release(c)
@@ -73,7 +73,7 @@ func (p *Peer) abandon(ctx context.Context, c *call) error {
 // finish takes a call that has its answer or its error out of the tables and wakes its caller; locked. If the caller has left it returns what
 // is to be called, if anything, because the place is free.
 func (p *Peer) finish(c *call) (freed func()) {
-	delete(p.calls.pending, c.id)
+	p.calls.pending.remove(c.id)
 	c.finished = true
 	if c.left {
 		p.calls.left.remove(c)

@@ -109,12 +109,12 @@ func newPeer(s Stream, host bool) *Peer {
 	p.soon, _ = s.(SoonReader)
 	p.count, _ = s.(Unreader)
 	p.in = framing.NewReader(framing.DefaultFrame, framing.DefaultMessage, p.wants)
-	p.calls.pending = make(map[uint64]*call)
+	p.calls.pending = newTable[call](1)
 	p.calls.nextID = 1
 	if host {
 		p.calls.nextID = 2
 	}
-	p.serving.running = make(map[uint64]*incoming)
+	p.serving.running = newTable[incoming](1)
 	p.serving.said = make(chan struct{})
 	p.sweep = new(Sweeper)
 	return p
@@ -210,7 +210,7 @@ func (p *Peer) readEnd(err error) {
 	p.reading.role, p.reading.holder = nobody, nil
 	p.lose(err)
 	close(p.ended)
-	for _, in := range p.serving.running {
+	for in := range p.serving.running.all() {
 		in.ctx.end(context.Canceled)
 	}
 }
@@ -234,7 +234,7 @@ func (p *Peer) abort(cause error) (freed []func()) {
 	}
 	p.end.aborted = true
 	p.out.announceSpace()
-	for _, c := range p.calls.pending {
+	for c := range p.calls.pending.all() {
 		c.err = &CallError{Delivery: p.revoke(c), Err: cause}
 		freed = append(freed, p.finish(c))
 	}

@@ -64,7 +64,7 @@ func (p *Peer) ponged(payload []byte) {
 		p.stats.Late++
 		return
 	}
-	if c := p.calls.pending[t.n]; c != nil && c.ping {
+	if c := p.calls.pending.get(t.n); c != nil && c.ping {
 		p.finish(c)
 		return
 	}

@@ -112,7 +112,7 @@ func (p *Peer) passOn() {
 		p.calls.waiting.remove(c)
 		r.grant(c)
 		c.ready <- struct{}{}
-	case len(p.calls.pending) > 0:
+	case p.calls.pending.count > 0:
 		p.readInBackground()
 	default:
 		p.wakeSweep() // it sees to it that the quiet connection is read
@@ -137,7 +137,7 @@ func (p *Peer) readOn() {
 		err := p.consume()
 		p.mu.Lock()
 		p.noteFrame()
-		if r := &p.reading; err == nil && (r.kicked || used && p.intr != nil && len(p.calls.pending) == 0 && !p.end.aborted && p.phase == open) {
+		if r := &p.reading; err == nil && (r.kicked || used && p.intr != nil && p.calls.pending.count == 0 && !p.end.aborted && p.phase == open) {
 			p.passOn()
 			p.mu.Unlock()
 			return

@@ -48,14 +48,15 @@ func (r *Request) Decode(v any) error {
 // Bytes returns the arguments, which must be nothing but bytes, without copying them. They are valid until the handler's result has been sent, and so
 // may be part of that.
 func (r *Request) Bytes() ([]byte, error) {
-	if err := checkValue(r.args); err != nil {
-		return nil, r.misfit(err)
+	b, kind := bodyOf(r.args)
+	if kind == blob {
+		return b, nil
 	}
-	b, ok := bytesOf(r.args)
-	if !ok {
-		return nil, r.misfit(errors.New("they are no bytes"))
+	err := checkValue(r.args)
+	if err == nil {
+		err = errors.New("they are no bytes")
 	}
-	return b, nil
+	return nil, r.misfit(err)
 }
 
 // misfit makes an error for the caller of one in the arguments; nil stays nil.

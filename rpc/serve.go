@@ -11,7 +11,7 @@ import (
 
 // serving is the calls that this side answers.
 type serving struct {
-	running   map[uint64]*incoming
+	running   table[incoming]
 	answering int    // answers that are being sent; their calls no longer run
 	lastID    uint64 // highest id seen
 	accepted  uint64 // highest id that a handler got
@@ -128,7 +128,7 @@ func (p *Peer) called(m framing.Message) error {
 	}
 	in.ctx = newCallContext(p.background, in.req.budget)
 	s.accepted = max(s.accepted, m.ID)
-	s.running[m.ID] = in
+	s.running.put(m.ID, in)
 	if m.Flags&framing.WantStarted != 0 {
 		p.control(typeStarted, 0, m.ID, nil)
 	}
@@ -144,7 +144,7 @@ func (p *Peer) refuse(m framing.Message) *RemoteError {
 		return &RemoteError{Code: CodeUnknownMethod, Message: "this side takes no calls"}
 	case m.Dropped && m.Size > p.inLimit():
 		return &RemoteError{Code: CodeTooLarge, Message: oversize(m.Size, p.inLimit())}
-	case m.Dropped, len(s.running) >= p.places:
+	case m.Dropped, s.running.count >= p.places:
 		return &RemoteError{Code: CodeOverloaded, Message: fmt.Sprintf("more than %d calls at a time", p.places)}
 	}
 	return nil
@@ -254,7 +254,7 @@ func (p *Peer) cancelled(m framing.Message) error {
 	dropped := p.in.Drop(m.ID, typeCall)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch in := p.serving.running[m.ID]; {
+	switch in := p.serving.running.get(m.ID); {
 	case dropped:
 		return p.answerError(m.ID, &RemoteError{Code: CodeCancelled, Message: "given up before it was complete"})
 	case in != nil:

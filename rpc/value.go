@@ -114,13 +114,13 @@ func body(b []byte, kind tokenKind, n uint64, start int) (token, error) {
 	return token{kind: kind, n: n, start: start, size: start + int(n)}, nil
 }
 
-// bytesOf returns the bytes of a value that is nothing but bytes.
-func bytesOf(b []byte) ([]byte, bool) {
+// bodyOf returns the bytes of a value that is nothing but a text or a blob and no extension; of any other one it returns the kind scalar.
+func bodyOf(b []byte) ([]byte, tokenKind) {
 	t, err := next(b)
-	if err != nil || t.kind != blob || b[0] > 0xc6 {
-		return nil, false
+	if err != nil || t.size != len(b) || t.kind != text && t.kind != blob || b[0] >= 0xc7 && b[0] <= 0xd8 {
+		return nil, scalar
 	}
-	return b[t.start:t.size], true
+	return b[t.start:], t.kind
 }
 
 func appendUint(b []byte, n uint64) []byte {

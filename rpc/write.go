@@ -26,6 +26,7 @@ type outbox struct {
 	spare     []byte // the other half of the double buffer: the holder's while the gate is closed
 	gate      bool   // somebody writes
 	delegated bool   // it is a goroutine, because the pipe was full
+	gathering gathering
 	writes    uint64 // counts what it wrote
 	queued    uint64 // position in the stream behind the last byte of queue
 	claimed   uint64 // position up to which bytes were, or are just being, handed to the kernel
@@ -88,18 +89,29 @@ func (p *Peer) push(frame, tail []byte) {
 		return
 	}
 	o.queued += uint64(len(frame) + len(tail))
-	if o.gate || p.try == nil {
+	if o.gate || p.try == nil || p.company() && len(tail) == 0 {
 		o.queue = append(append(o.queue, frame...), tail...)
-		if !o.gate {
-			o.gate = true
-			p.startWriter(nil)
-		}
+		p.pushed()
 		return
 	}
 	o.gate = true
 	o.claimed = o.queued
 	if p.tryWrite(frame, tail) {
 		p.flush()
+	}
+}
+
+// pushed sees to it that what has been queued is written; locked, but unlocked while it writes.
+func (p *Peer) pushed() {
+	o := &p.out
+	switch {
+	case !o.gate && p.try == nil:
+		o.gate = true
+		p.startWriter(nil)
+	case !o.gate:
+		p.gather()
+	case o.gathering.on:
+		p.gathered()
 	}
 }
 
