@@ -38,13 +38,22 @@ func self(role string, args ...string) (*exec.Cmd, error) {
 	return c, nil
 }
 
-// child is the program in a role, with pipes.
+// child is the program in a role, or another one, with pipes.
 type child struct {
 	cmd      *exec.Cmd
 	to, from *os.File
 }
 
 func startChild(role string, args ...string) (*child, error) {
+	cmd, err := self(role, args...)
+	if err != nil {
+		return nil, err
+	}
+	return startPiped(cmd)
+}
+
+// startPiped starts a command with pipes for its input and output.
+func startPiped(cmd *exec.Cmd) (*child, error) {
 	theirIn, to, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -53,12 +62,8 @@ func startChild(role string, args ...string) (*child, error) {
 	if err != nil {
 		return nil, errors.Join(err, theirIn.Close(), to.Close())
 	}
-	cmd, err := self(role, args...)
-	if err == nil {
-		cmd.Stdin, cmd.Stdout = theirIn, theirOut
-		err = cmd.Start()
-	}
-	err = errors.Join(err, theirIn.Close(), theirOut.Close())
+	cmd.Stdin, cmd.Stdout = theirIn, theirOut
+	err = errors.Join(cmd.Start(), theirIn.Close(), theirOut.Close())
 	if err != nil {
 		return nil, errors.Join(err, to.Close(), from.Close())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 )
 
 // contender is one way to have other processes answer calls.
@@ -14,13 +15,17 @@ type contender struct {
 	heals  bool   // whether it replaces a dead worker by itself
 	// missing names what has to be installed for it and is not. If nil, nothing has to be.
 	missing func() string
+	version func() string // if nil, that of the module
 	start   func(w workload) (*session, error)
+	// life starts a worker, kills it and has the next one answer. If nil, it is done by what start returns.
+	life func() (start, recovery time.Duration, err error)
 }
 
 // session is a started contender.
 type session struct {
 	// caller returns what the i-th caller does to make one call. Those of different callers may run at the same time.
 	caller func(i int) func(context.Context) error
+	host   *host // who makes and measures the calls in place of caller, if not nil
 	// callers is how many there are in place of the workload's, if not zero: a floor has no queue.
 	callers int
 	pids    func() []int // of the workers that run
@@ -112,8 +117,12 @@ func callOf(w workload, i int) func(context.Context, calls) error {
 	}
 }
 
-// kill kills the workers, as an out-of-memory killer would.
+// kill kills the workers, as an out-of-memory killer would, and a host that is not this process.
 func (s *session) kill() error {
+	if s.host != nil {
+		s.host.kill()
+		return nil
+	}
 	var err error
 	for _, pid := range s.pids() {
 		p, e := os.FindProcess(pid)

@@ -53,11 +53,13 @@ func measureLives(among []contender, rounds int) ([]report.Result, error) {
 
 // life starts a worker, kills it, and has the next one answer.
 func life(c contender) (start, recovery time.Duration, err error) {
-	w := workload{Payload: "64B", Callers: 1, Workers: 1, InFlight: 1}
+	if c.life != nil {
+		return c.life()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	began := time.Now()
-	s, err := c.start(w)
+	s, err := c.start(lone)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -84,7 +86,7 @@ func life(c contender) (start, recovery time.Duration, err error) {
 		if next != s {
 			return 0, 0, errors.New("recovery: the second worker does not answer either")
 		}
-		if next, err = c.start(w); err != nil {
+		if next, err = c.start(lone); err != nil {
 			return 0, 0, err
 		}
 		call = next.caller(0)

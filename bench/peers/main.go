@@ -103,7 +103,11 @@ func newReport(s settings, c choice) *report.Report {
 		}
 	}
 	for _, k := range c.contenders {
-		r.Contenders = append(r.Contenders, report.Entry{Name: k.name, Version: versions[k.module], What: k.what})
+		version := versions[k.module]
+		if k.version != nil {
+			version = k.version()
+		}
+		r.Contenders = append(r.Contenders, report.Entry{Name: k.name, Version: version, What: k.what})
 	}
 	return r
 }

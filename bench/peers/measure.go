@@ -76,6 +76,9 @@ func newMeter(w workload, s *session) *meter {
 		callers = s.callers
 	}
 	m := &meter{session: s, times: make([][]time.Duration, callers)}
+	if s.host != nil {
+		return m
+	}
 	for i := range callers {
 		m.calls = append(m.calls, s.caller(i))
 	}
@@ -102,13 +105,27 @@ func (m *meter) round(length time.Duration) (gauge.Figures, error) {
 	if err != nil {
 		return gauge.Figures{}, err
 	}
-	m.all = m.all[:0]
-	for _, t := range m.times {
-		m.all = append(m.all, t...)
+	if err := m.collect(); err != nil {
+		return gauge.Figures{}, err
 	}
 	f := gauge.Summarize(m.all, after-before)
 	f.Rate = float64(len(m.all)) / took.Seconds()
 	return f, nil
+}
+
+// collect brings the times of the last run together.
+func (m *meter) collect() (err error) {
+	if h := m.session.host; h != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		m.all, err = h.times(ctx)
+		return err
+	}
+	m.all = m.all[:0]
+	for _, t := range m.times {
+		m.all = append(m.all, t...)
+	}
+	return nil
 }
 
 // run has every caller call until the time is over, at least once, and returns how long it took until the last had its answer.
@@ -121,6 +138,9 @@ func (m *meter) run(length time.Duration) (time.Duration, error) {
 		_ = m.session.kill() // for those that know no context
 	})
 	defer stuck.Stop()
+	if m.session.host != nil {
+		return m.session.host.round(ctx, length)
+	}
 	var callers sync.WaitGroup
 	begin := time.Now()
 	for i, call := range m.calls {
@@ -149,7 +169,11 @@ var errStuck = errors.New("no answer for so long that the workers were killed")
 
 // cpu returns the CPU time that host and workers have used.
 func (m *meter) cpu() (time.Duration, error) {
-	total, err := gauge.CPUTime(os.Getpid())
+	caller := os.Getpid()
+	if m.session.host != nil {
+		caller = m.session.host.pid()
+	}
+	total, err := gauge.CPUTime(caller)
 	for _, pid := range m.session.pids() {
 		t, e := gauge.CPUTime(pid)
 		total += t

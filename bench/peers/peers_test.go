@@ -39,7 +39,7 @@ func TestEveryContenderAnswersEveryPayload(t *testing.T) {
 					require.NoError(t, err, "%v", w)
 				}
 				pids := s.pids()
-				require.Len(t, pids, min(w.Workers, len(m.calls)))
+				require.Len(t, pids, w.Workers)
 				require.NoError(t, s.close())
 			}
 		})

@@ -55,6 +55,9 @@ var shown = []workload{
 	{"64B", 256, 8, 64},
 }
 
+// lone is what is measured of starts.
+var lone = workload{"64B", 1, 1, 1}
+
 // product is every combination.
 func product() []workload {
 	var all []workload
