@@ -56,8 +56,10 @@ bench: ## a call beside the raw pipe it runs on
 	cd bench && go run .
 
 bench-peers: ## the same work by stdcrew and by others, side by side; tables and charts into docs/benchmarks
-	mkdir -p bin
-	cd bench && go run ./peers -out ../bin/peers.json
+	mkdir -p bin/node
+	@# Those that are not installed are left out by name. Python's are packages of distributions.
+	npm install --prefix bin/node --no-save --no-audit --no-fund --prefer-offline workerpool@10.0.3 || echo 'npm did not install workerpool'
+	cd bench && NODE_PATH=$(CURDIR)/bin/node/node_modules$${NODE_PATH:+:$$NODE_PATH} go run ./peers -out ../bin/peers.json
 	cd bench && go run ./charts ../docs/benchmarks < ../bin/peers.json
 
 stress: ## repeat the tests of what runs concurrently, on one core and on two

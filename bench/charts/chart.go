@@ -27,19 +27,18 @@ type chart struct {
 
 var charts = []chart{
 	{"one-caller.svg", "One caller, one worker, 64 B: a call takes (p50, shorter is better)", "64B/c1/w1/f1", "µs", p50},
-	{"one-caller-1mib.svg", "One caller, one worker, 1 MiB there and back: a call takes (p50, shorter is better)", "1MiB/c1/w1/f1", "µs", p50},
+	{"one-caller-1mib.svg", "One caller, one worker, 1 MiB there and back: a call takes (p50, shorter is better)", "1MiB/c1/w1/f1", "ms", slowP50},
 	{"one-worker.svg", "256 callers, one worker, 64 B: calls per second (longer is better)", "64B/c256/w1/f64", "calls/s", rate},
 	{"eight-workers.svg", "256 callers, eight workers with one call at a time, 64 B: calls per second (longer is better)", "64B/c256/w8/f1", "calls/s", rate},
 	{"cpu.svg", "One caller, one worker, 64 B: CPU time of both sides for a call (shorter is better)", "64B/c1/w1/f1", "µs", cpu},
-	{"start.svg", "From nothing to the first answer (p50, shorter is better)", "start", "µs", p50},
-	{"recovery.svg", "From SIGKILL of the idle worker to the next answer (p50, shorter is better)", "recovery", "µs", p50},
+	{"start.svg", "From nothing to the first answer (p50, shorter is better)", "start", "ms", slowP50},
+	{"recovery.svg", "From SIGKILL of the idle worker to the next answer (p50, shorter is better)", "recovery", "ms", slowP50},
 }
 
-func p50(f gauge.Figures) float64  { return inMicros(f.P50) }
-func cpu(f gauge.Figures) float64  { return inMicros(f.CPU) }
-func rate(f gauge.Figures) float64 { return f.Rate }
-
-func inMicros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+func p50(f gauge.Figures) float64     { return float64(f.P50) / float64(time.Microsecond) }
+func slowP50(f gauge.Figures) float64 { return float64(f.P50) / float64(time.Millisecond) }
+func cpu(f gauge.Figures) float64     { return float64(f.CPU) / float64(time.Microsecond) }
+func rate(f gauge.Figures) float64    { return f.Rate }
 
 // placements are the bars of a contender, from top to bottom.
 var placements = []struct {
@@ -80,7 +79,7 @@ func (c chart) draw(r *report.Report) ([]byte, error) {
 		p.X.Max = max(p.X.Max, slices.Max(values[i])*headroom)
 	}
 	canvas := vgsvg.New(width, frame+rowHeight*vg.Length(len(names)))
-	p.Draw(draw.Crop(draw.New(canvas), margin, -margin, 0, 0))
+	p.Draw(draw.Crop(draw.New(canvas), margin, -margin, 0, -margin/4))
 	var out bytes.Buffer
 	_, err := canvas.WriteTo(&out)
 	return out.Bytes(), err

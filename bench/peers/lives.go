@@ -18,7 +18,7 @@ const (
 )
 
 // livesInRound is how many workers each contender starts and loses in a round.
-const livesInRound = 5
+const livesInRound = 3
 
 // measureLives has the contenders start and lose workers in turns. Who does not replace a dead worker by itself is started again as soon as
 // a call has failed, which is the least that an application has to do.

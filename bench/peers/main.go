@@ -3,6 +3,8 @@
 // Contenders take turns, round by round, so that whatever else the machine does falls on all alike; each workload is measured with the
 // processes placed by the operating system (free) and on one core (pinned), in a fresh process each. The first contender is the floor: raw
 // pipes and nothing else. Every contender answers correctly once before anything is measured. Nothing is asserted.
+// Python and Node have hosts of their own, which measure their calls themselves. What is not installed is left out by name; Node looks for
+// workerpool where NODE_PATH says.
 //
 //	go run ./peers                                  # a table
 //	go run ./peers -out results.json                # and for ./charts
@@ -45,7 +47,7 @@ func main() {
 	asServer()
 	var s settings
 	flag.IntVar(&s.rounds, "rounds", 9, "measure each contender `N` times, in turns")
-	flag.DurationVar(&s.length, "time", 300*time.Millisecond, "let each round last that `long`")
+	flag.DurationVar(&s.length, "time", 250*time.Millisecond, "let each round last that `long`")
 	flag.StringVar(&s.only, "only", "", "only contenders whose name matches the `pattern`; the floor is always there")
 	flag.StringVar(&s.workloads, "workloads", "", "only workloads whose name matches the `pattern`")
 	flag.BoolVar(&s.all, "all", false, "every combination of payload, callers, workers and calls in flight")
