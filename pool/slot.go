@@ -164,8 +164,10 @@ func (p *Pool) demand() demand {
 // replan acts on a change of the demand. It is also what the retry timer does.
 func (p *Pool) replan() { p.change(func(*effects) {}) }
 
-// mayStart says that replan could start a worker for a caller: a quick look.
-func (p *Pool) mayStart() bool { return p.demand().room() > 0 }
+// mayStart says that replan could start a worker for a caller: a quick look, and none at a clock.
+func (p *Pool) mayStart() bool {
+	return demand{census: p.census, max: p.max, surge: p.opts.Surge}.room() > 0
+}
 
 // startIn starts a worker in a stopped slot.
 func (p *Pool) startIn(s *slot, fx *effects) *worker {

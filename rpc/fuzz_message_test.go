@@ -126,7 +126,7 @@ func checkHello(t *testing.T, payload []byte) {
 
 func checkCall(t *testing.T, b []byte) {
 	first, second, aliased := new(incoming), new(incoming), new(incoming)
-	if first.parse(framing.Message{ID: 2, Body: b}) != nil {
+	if first.parse(framing.Message{ID: 2, Body: b}, nil) != nil {
 		return
 	}
 	r := &first.req
@@ -138,8 +138,8 @@ func checkCall(t *testing.T, b []byte) {
 	again, err := appendMetadata(again, r.Metadata)
 	require.NoError(t, err)
 	again = append(again, r.args...)
-	require.NoError(t, second.parse(framing.Message{ID: 2, Body: again}))
-	require.NoError(t, aliased.parse(framing.Message{ID: 2, Body: again, Owned: true}))
+	require.NoError(t, second.parse(framing.Message{ID: 2, Body: again}, nil))
+	require.NoError(t, aliased.parse(framing.Message{ID: 2, Body: again, Owned: true}, nil))
 	for _, other := range []*Request{&second.req, &aliased.req} {
 		require.Equal(t, r.Method, other.Method)
 		require.Equal(t, r.Attempt, other.Attempt)

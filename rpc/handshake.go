@@ -217,6 +217,7 @@ func Announce(ctx context.Context, s Stream, o WorkerOptions) (*Peer, error) {
 		return nil, err
 	}
 	p.hello = h
+	p.own = newMethods(h.Methods)
 	p.in.SetLimits(h.MaxFrame, h.MaxMessage)
 	b, err := appendValue([]byte(greeting), &h)
 	if err == nil && len(b) > maxHello {

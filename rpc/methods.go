@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// methods are those that the worker announced; nil: not known in advance.
-type methods map[string]struct{}
+// methods are those that the worker announced, by their names; nil: not known in advance.
+type methods map[string]string
 
 func newMethods(names []string) methods {
 	if len(names) == 0 {
@@ -14,7 +14,7 @@ func newMethods(names []string) methods {
 	}
 	m := make(methods, len(names))
 	for _, name := range names {
-		m[name] = struct{}{}
+		m[name] = name
 	}
 	return m
 }

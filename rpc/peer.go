@@ -36,7 +36,8 @@ type Peer struct {
 	inline   bool // one call at a time, on the goroutine that reads
 	capacity int
 	places   int // calls of the other side that run here at a time
-	methods  methods
+	methods  methods // the other side's
+	own      methods // this side's, where it is a worker
 	outFrame int // what the other side takes, in bytes
 	outLimit int
 
@@ -210,6 +211,9 @@ func (p *Peer) readEnd(err error) {
 	p.reading.role, p.reading.holder = nobody, nil
 	p.lose(err)
 	close(p.ended)
+	if p.serving.work != nil {
+		close(p.serving.work) // who reads no more gives no more work
+	}
 	for in := range p.serving.running.all() {
 		in.ctx.end(context.Canceled)
 	}

@@ -70,7 +70,7 @@ func (r *Request) misfit(err error) error {
 var errPrelude = errors.New("malformed call")
 
 // parse reads the message's prelude and keeps its arguments.
-func (in *incoming) parse(m framing.Message) error {
+func (in *incoming) parse(m framing.Message, known methods) error {
 	b := m.Body
 	t, err := next(b)
 	if err != nil || t.kind != array || t.n < 4 {
@@ -78,7 +78,7 @@ func (in *incoming) parse(m framing.Message) error {
 	}
 	b = b[t.size:]
 	r := &in.req
-	method, rest, ok := takeMethod(b)
+	method, rest, ok := takeMethod(b, known)
 	if !ok {
 		return errPrelude
 	}
@@ -114,13 +114,17 @@ const (
 	maxBudget  = uint64(365*24*time.Hour) / uint64(time.Microsecond) // µs; longer is no limit worth a timer
 )
 
-// takeMethod reads the name of a method.
-func takeMethod(b []byte) (s string, rest []byte, ok bool) {
+// takeMethod reads the name of a method. For one that is known it allocates nothing.
+func takeMethod(b []byte, known methods) (s string, rest []byte, ok bool) {
 	t, err := next(b)
 	if err != nil || t.kind != text || t.n == 0 || t.n > maxMethodName {
 		return "", nil, false
 	}
-	return string(b[t.start:t.size]), b[t.size:], true
+	s, ok = known[string(b[t.start:t.size])]
+	if !ok {
+		s = string(b[t.start:t.size])
+	}
+	return s, b[t.size:], true
 }
 
 // takeUint reads an integer that is not negative, in any form: some encoders write all integers as signed ones.

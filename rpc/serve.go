@@ -105,7 +105,7 @@ func (p *Peer) newID(id uint64) error {
 // called takes a call, or refuses it.
 func (p *Peer) called(m framing.Message) error {
 	in := incomingPool.Get().(*incoming)
-	malformed := in.parse(m)
+	malformed := in.parse(m, p.own)
 	p.mu.Lock()
 	s := &p.serving
 	if !m.Cut { // otherwise it was checked when it began: others may have overtaken it
@@ -221,31 +221,13 @@ func (p *Peer) enqueue(in *incoming) {
 		s.idle--
 		return
 	}
-	go p.handle() // ends when the stream has ended
+	go p.handle(s.work) // ends when the stream has ended
 }
 
-// handle runs handlers, one after the other.
-func (p *Peer) handle() {
-	for {
-		select {
-		case in := <-p.serving.work:
-			p.run(in)
-		case <-p.ended:
-			p.handleRest()
-			return
-		}
-	}
-}
-
-// handleRest answers the calls that came with the stream's end: nothing more is enqueued.
-func (p *Peer) handleRest() {
-	for {
-		select {
-		case in := <-p.serving.work:
-			p.run(in)
-		default:
-			return
-		}
+// handle runs handlers, one after the other, those of the calls that came with the stream's end too.
+func (p *Peer) handle(work <-chan *incoming) {
+	for in := range work {
+		p.run(in)
 	}
 }
 
