@@ -35,10 +35,10 @@ type Peer struct {
 	welcome  Welcome
 	inline   bool // one call at a time, on the goroutine that reads
 	capacity int
-	places   int // calls of the other side that run here at a time
+	places   int     // calls of the other side that run here at a time
 	methods  methods // the other side's
 	own      methods // this side's, where it is a worker
-	outFrame int // what the other side takes, in bytes
+	outFrame int     // what the other side takes, in bytes
 	outLimit int
 
 	in       *framing.Reader // belongs to the reader
