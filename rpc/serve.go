@@ -18,11 +18,10 @@ type serving struct {
 	ready     bool
 
 	// With one call at a time the goroutine that reads runs the handler: busy. A generation number says who reads.
-	busy  bool
-	gen   uint64
-	seq   uint64 // counts handlers started
-	seen  uint64 // seq at the last sweep
-	quiet int    // sweeps without a handler
+	busy bool
+	gen  uint64
+	seq  uint64 // counts handlers started
+	seen uint64 // seq at the last sweep
 
 	// Otherwise handlers run on goroutines that are used again and again.
 	work chan *incoming
@@ -186,7 +185,6 @@ func (p *Peer) start(in *incoming) error {
 	gen := s.gen
 	s.busy = true
 	s.seq++
-	s.quiet = 0
 	p.wakeSweep()
 	p.mu.Unlock()
 	p.run(in)

@@ -146,12 +146,12 @@ func (p *Peer) sweepReader() bool {
 	}
 }
 
-// sweepHandler has somebody else read where a handler on the reading goroutine takes long; locked.
+// sweepHandler has somebody else read where a handler on the reading goroutine takes long; locked. With no handler there is nothing to look at until
+// the next call has the connection swept again: each further look would wake a sleeping process, at many times the price of that call.
 func (p *Peer) sweepHandler() bool {
 	s := &p.serving
 	if !s.busy {
-		s.quiet++
-		return s.quiet < quietSweeps
+		return false
 	}
 	if s.seq == s.seen {
 		p.handOver()
