@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -52,6 +53,65 @@ func BenchmarkTakeAndGiveBackContended(b *testing.B) {
 	})
 }
 
+// BenchmarkGiveToTheNext is what a place costs on its way from a caller to the one that has waited longest, while so many wait and another comes.
+func BenchmarkGiveToTheNext(b *testing.B) {
+	for _, waiting := range []int{1, 100_000} {
+		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) {
+			p, w := benchPool(b, 1)
+			p.queue.bound = waiting
+			ctx := context.Background()
+			if _, err := p.take(ctx, false); err != nil {
+				b.Fatal(err)
+			}
+			come := func() {
+				p.mu.Lock()
+				_, _, err := p.join(false)
+				p.mu.Unlock()
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			for range waiting {
+				come()
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				first := p.queue.waiting.first
+				w.freed()
+				if got, err := p.wait(ctx, first); err != nil || got != w {
+					b.Fatal("no place")
+				}
+				come()
+			}
+		})
+	}
+}
+
+// BenchmarkLeaveTheQueue is what it costs to leave from the middle of the queue, and to come again.
+func BenchmarkLeaveTheQueue(b *testing.B) {
+	for _, waiting := range []int{1, 100_000} {
+		b.Run(fmt.Sprintf("waiting=%d", waiting), func(b *testing.B) {
+			p, _ := benchPool(b, 1)
+			p.queue.bound = waiting
+			callers := make([]*waiter, waiting)
+			for i := range callers {
+				callers[i] = p.queue.join(false)
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			next := waiting / 2
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.wait(ctx, callers[next]); err == nil {
+					b.Fatal("a place")
+				}
+				callers[next] = p.queue.join(false)
+				next = (next + 7919) % waiting
+			}
+		})
+	}
+}
+
 func TestHotPathAllocatesNothing(t *testing.T) {
 	p, w := benchPool(t, 1)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -77,6 +137,22 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 			t.Fatal("no place")
 		}
 	}))
+}
+
+// A caller that waits costs the pool a waiter and its channel. Its goroutine, and what select needs for it, come on top of that.
+func TestWaitingCallerTakesLittle(t *testing.T) {
+	const callers = 1000
+	q := queue{bound: callers}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range callers {
+		if q.join(false) == nil {
+			t.Fatal("no room")
+		}
+	}
+	runtime.ReadMemStats(&after)
+	require.LessOrEqual(t, (after.TotalAlloc-before.TotalAlloc)/callers, uint64(256), "bytes")
+	require.Equal(t, callers, q.length())
 }
 
 func TestWhetherAnAnswerIsARefusalAllocatesNothing(t *testing.T) {

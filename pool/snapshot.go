@@ -123,6 +123,7 @@ func (p *Pool) look() (s Snapshot, conns []Conn, bootError error) {
 	if p.restarts.waits(now) > 0 {
 		s.BackoffUntil = p.timeOf(p.restarts.until)
 	}
+	s.Workers, conns = make([]WorkerSnapshot, 0, len(p.slots)), make([]Conn, 0, len(p.slots)) // to let them grow would take longer, and callers wait
 	for i, slot := range p.slots {
 		if i >= p.max && slot.worker == nil {
 			continue
