@@ -9,7 +9,7 @@ tool := go tool -modfile=tools/go.mod
 # Tests run with -json so that skipped ones can be listed; testreport prints what go test would. pipefail keeps go test's exit code.
 report := go run -C tools ./testreport
 
-.PHONY: help build test race posix demo lint cross ci clean bench bench-peers stress lines fuzz
+.PHONY: help build test race posix demo lint cross ci clean bench bench-peers bench-scale stress lines fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ bench-peers: ## the same work by stdcrew and by others, side by side; tables and
 	npm install --prefix bin/node --no-save --no-audit --no-fund --prefer-offline workerpool@10.0.3 || echo 'npm did not install workerpool'
 	cd bench && NODE_PATH=$(CURDIR)/bin/node/node_modules$${NODE_PATH:+:$$NODE_PATH} go run ./peers -out ../bin/peers.json
 	cd bench && go run ./charts ../docs/benchmarks < ../bin/peers.json
+
+bench-scale: ## many workers, many waiting callers, and calls that come when they come; takes a quarter of an hour
+	mkdir -p bin
+	cd bench && go run ./scale -out ../bin/scale.json
 
 stress: ## repeat the tests of what runs concurrently, on one core and on two
 	go test -race -count=20 -cpu=1,2 -timeout=1h -skip=CallersLeave ./framing ./rpc ./pool ./process ./monitor ./worker ./broker ./broker/brokertest

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/broker"
+)
+
+// openLoop sends each call when it is due, whatever has become of those before it, and counts from when it was due: a stall delays no later
+// call, and all that come during it have waited. The zero value is not ready for use; each value is for one run.
+type openLoop struct {
+	call    call
+	gap     func() time.Duration // from one call to the next
+	latency histogram            // from when a call was due to its answer
+	late    histogram            // from when it was due until somebody was told to make it
+	failed  atomic.Int64
+	pending atomic.Int64 // due, and neither answered nor failed
+
+	mu  sync.Mutex
+	err error // the first
+}
+
+// evenly sends calls at even distances.
+func evenly(gap time.Duration) func() time.Duration {
+	return func() time.Duration { return gap }
+}
+
+// poisson sends so many a second, as if many people who know nothing of each other did.
+func poisson(rate float64, seed uint64) func() time.Duration {
+	random := rand.New(rand.NewPCG(seed, 0))
+	return func() time.Duration { return time.Duration(random.ExpFloat64() / rate * float64(time.Second)) }
+}
+
+// run sends calls for so long, or until ctx ends, and returns when all have ended. pending is what was still under way when the last one had been sent.
+func (o *openLoop) run(ctx context.Context, length time.Duration) (pending int64) {
+	var callers sync.WaitGroup
+	due := make(chan time.Time) // to callers that have nothing to do: they come back with the stack that they have grown
+	begin := time.Now()
+	for at := begin.Add(o.gap()); at.Sub(begin) < length && ctx.Err() == nil; at = at.Add(o.gap()) {
+		time.Sleep(time.Until(at)) // the sleep is coarse; all that are due when it ends go at once
+		o.late.add(time.Since(at))
+		o.pending.Add(1)
+		select {
+		case due <- at:
+		default:
+			first := at
+			// Ends when no more calls are due.
+			callers.Go(func() { o.make(first, due) })
+		}
+	}
+	close(due)
+	pending = o.pending.Load()
+	callers.Wait()
+	return pending
+}
+
+// make makes one call, then others.
+func (o *openLoop) make(at time.Time, due <-chan time.Time) {
+	// It can be canceled, as that of any real caller can.
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for open := true; open; at, open = <-due {
+		if err := o.call(ctx); err != nil {
+			o.fail(err)
+		}
+		o.latency.add(time.Since(at))
+		o.pending.Add(-1)
+	}
+}
+
+func (o *openLoop) fail(err error) {
+	o.failed.Add(1)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err == nil {
+		o.err = err
+	}
+}
+
+// outcome is an error if a call has failed.
+func (o *openLoop) outcome() error {
+	if n := o.failed.Load(); n > 0 {
+		return fmt.Errorf("%d calls failed; the first: %w", n, o.err)
+	}
+	return nil
+}
+
+// openCallers is how many callers find out what the maximum is.
+const openCallers = 256
+
+// measureOpenLoops has calls come at half the rate that callers in a closed loop reach in the same run.
+func measureOpenLoops(s settings) ([]table, error) {
+	t := table{Name: "open loop", What: fmt.Sprintf("calls that come at random for %v, at half the closed-loop rate of %d callers; counted from when each was due", s.open, openCallers)}
+	for _, o := range []broker.PoolOptions{{Min: 1, Max: 1, InFlight: 64}, {Min: 8, Max: 8, InFlight: 1}} {
+		r, err := openLoopRow(o, s)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Name, err)
+		}
+		t.Rows = append(t.Rows, r)
+	}
+	return []table{t}, nil
+}
+
+func openLoopRow(o broker.PoolOptions, s settings) (r row, err error) {
+	r.Name = fmt.Sprintf("%d workers, %d in flight", o.Max, o.InFlight)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := newCrew(ctx, o)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
+	most, err := c.closedLoopRate(s)
+	if err != nil {
+		return r, err
+	}
+	runtime.GC()
+	loop := &openLoop{call: c.echo(), gap: poisson(most/2, s.seed)}
+	before, err := cpu(c.pids())
+	if err != nil {
+		return r, err
+	}
+	stop := c.watchQueue(s.open / queueSamples)
+	begin := time.Now()
+	pending := loop.run(context.Background(), s.open)
+	took := time.Since(begin)
+	samples := stop()
+	after, err := cpu(c.pids())
+	if err != nil {
+		return r, err
+	}
+	r.addOpenLoop(loop, most, took)
+	r.addTime("CPU per call", (after-before)/time.Duration(max(1, loop.latency.count())))
+	r.addQueue(samples)
+	r.add("pending at the end", count, float64(pending))
+	return r, loop.outcome()
+}
+
+// closedLoopRate is the median over the rounds.
+func (c *crew) closedLoopRate(s settings) (float64, error) {
+	callers := make([]call, openCallers)
+	for i := range callers {
+		callers[i] = c.echo()
+	}
+	pids := c.pids()
+	loop := newClosedLoop(func() []int { return pids }, callers...)
+	var rounds []gauge.Figures
+	for range s.rounds {
+		f, err := loop.round(s.length)
+		if err != nil {
+			return 0, err
+		}
+		rounds = append(rounds, f)
+	}
+	return gauge.MedianOf(rounds, func(f gauge.Figures) float64 { return f.Rate }), nil
+}
+
+func (r *row) addOpenLoop(o *openLoop, most float64, took time.Duration) {
+	r.add("closed loop, calls/s", perSecond, most)
+	r.add("calls/s", perSecond, float64(o.latency.count())/took.Seconds())
+	r.addTime("p50", o.latency.quantile(0.5))
+	r.addTime("p99", o.latency.quantile(0.99))
+	r.addTime("p99.9", o.latency.quantile(0.999))
+	r.addTime("max", o.latency.quantile(1))
+	r.add("sent", count, float64(o.late.count()))
+	r.addTime("sent late, p50", o.late.quantile(0.5))
+	r.addTime("sent late, p99", o.late.quantile(0.99))
+	r.addTime("sent late, max", o.late.quantile(1))
+}
+
+// queueSamples is how often the queue is looked at in an open loop.
+const queueSamples = 600
+
+// watchQueue looks at how many callers wait, every so often until stop is called, which returns what was seen.
+func (c *crew) watchQueue(every time.Duration) (stop func() []int) {
+	var samples []int
+	done := make(chan struct{})
+	var watcher sync.WaitGroup
+	// Ends when stop is called.
+	watcher.Go(func() {
+		ticker := time.NewTicker(max(every, time.Millisecond))
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				samples = append(samples, c.Snapshot().Waiting)
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() []int {
+		close(done)
+		watcher.Wait()
+		return samples
+	}
+}
+
+// addQueue shows whether the queue has grown: its first third beside its last.
+func (r *row) addQueue(samples []int) {
+	third := len(samples) / 3
+	if third == 0 {
+		return
+	}
+	first, last := samples[:third], samples[len(samples)-third:]
+	r.add("waiting, first third", fraction, mean(first))
+	r.add("last third", fraction, mean(last))
+	r.add("most waiting", count, float64(slices.Max(samples)))
+}
+
+func mean(all []int) float64 {
+	sum := 0
+	for _, n := range all {
+		sum += n
+	}
+	return float64(sum) / float64(len(all))
+}
