@@ -42,6 +42,8 @@ func poisson(rate float64, seed uint64) func() time.Duration {
 
 // run sends calls for so long, or until ctx ends, and returns when all have ended. pending is what was still under way when the last one had been sent.
 func (o *openLoop) run(ctx context.Context, length time.Duration) (pending int64) {
+	all, cancel := context.WithTimeout(context.Background(), length+patience)
+	defer cancel()
 	var callers sync.WaitGroup
 	due := make(chan time.Time) // to callers that have nothing to do: they come back with the stack that they have grown
 	begin := time.Now()
@@ -54,7 +56,7 @@ func (o *openLoop) run(ctx context.Context, length time.Duration) (pending int64
 		default:
 			first := at
 			// Ends when no more calls are due.
-			callers.Go(func() { o.make(first, due) })
+			callers.Go(func() { o.make(all, first, due) })
 		}
 	}
 	close(due)
@@ -64,9 +66,8 @@ func (o *openLoop) run(ctx context.Context, length time.Duration) (pending int64
 }
 
 // make makes one call, then others.
-func (o *openLoop) make(at time.Time, due <-chan time.Time) {
-	// It can be canceled, as that of any real caller can.
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (o *openLoop) make(all context.Context, at time.Time, due <-chan time.Time) {
+	ctx, cancel := context.WithCancel(all) // of its own, as any real caller has
 	defer cancel()
 	for open := true; open; at, open = <-due {
 		if err := o.call(ctx); err != nil {

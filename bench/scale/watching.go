@@ -131,11 +131,11 @@ func (c *crew) addChanges(r *row, n, rounds int) error {
 		return err
 	}
 	f, _ := gauge.Conclude(told, untold)
-	r.addTime("change", f.Mean)
+	r.addTime("change, p50", f.P50)
 	if n > 0 {
 		more := make([]float64, rounds)
 		for i := range more {
-			more[i] = float64(told[i].Mean-untold[i].Mean) / float64(n)
+			more[i] = float64(told[i].P50-untold[i].P50) / float64(n)
 		}
 		r.addRounds("for each subscriber", nanos, more)
 	}
