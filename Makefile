@@ -62,7 +62,7 @@ bench-peers: ## the same work by stdcrew and by others, side by side; tables and
 	cd bench && NODE_PATH=$(CURDIR)/bin/node/node_modules$${NODE_PATH:+:$$NODE_PATH} go run ./peers -out ../bin/peers.json
 	cd bench && go run ./charts ../docs/benchmarks < ../bin/peers.json
 
-bench-scale: ## many workers, many waiting callers, and calls that come when they come; takes a quarter of an hour
+bench-scale: ## many workers, many waiting callers, and calls that come when they come; takes ten minutes
 	mkdir -p bin
 	cd bench && go run ./scale -out ../bin/scale.json
 

@@ -1,6 +1,6 @@
 // Command scale measures what becomes of a broker with many workers, many waiting callers, and calls that come when they come.
 //
-//	go run ./scale                                  # everything; takes a quarter of an hour
+//	go run ./scale                                  # everything; takes ten minutes
 //	go run ./scale -only workers -rounds 9          # one question
 //	go run ./scale -only 'open loop' -time 60s
 //	go run ./scale -out results.json                # and as data
