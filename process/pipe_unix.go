@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -65,15 +67,15 @@ func newPipeEnd(fd int, name string, transfer func(fd int, p, q []byte) (int, er
 }
 
 func newReadEnd(fd int, name string) *pipeEnd {
-	return newPipeEnd(fd, name, func(fd int, p, _ []byte) (int, error) { return readNow(fd, p) })
+	return newPipeEnd(fd, name, func(fd int, p, _ []byte) (int, error) { return syscall.Read(fd, p) })
 }
 
 func newWriteEnd(fd int, name string) *pipeEnd {
 	return newPipeEnd(fd, name, func(fd int, p, q []byte) (int, error) {
 		if len(q) == 0 {
-			return writeNow(fd, p)
+			return syscall.Write(fd, p)
 		}
-		return writeBothNow(fd, p, q)
+		return unix.Writev(fd, [][]byte{p, q})
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -82,23 +81,22 @@ type output struct {
 // TryWrite writes what fits.
 func (o *output) TryWrite(p []byte) (n int, err error) { return o.TryWriteBoth(p, nil) }
 
-// TryWriteBoth writes what fits of p and then of q. The runtime is not told of a system call: it does not block.
-func (o *output) TryWriteBoth(p, q []byte) (int, error) {
-	halves := [2]unix.Iovec{{Base: unsafe.SliceData(p)}, {Base: unsafe.SliceData(q)}}
-	halves[0].SetLen(len(p))
-	halves[1].SetLen(len(q))
+// TryWriteBoth writes what fits of p and then of q.
+func (o *output) TryWriteBoth(p, q []byte) (n int, err error) {
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITEV, uintptr(o.fd), uintptr(unsafe.Pointer(&halves)), uintptr(len(halves)))
-		switch {
-		case errno == unix.EINTR:
-		case errno != 0:
-			return 0, errno
-		case int(n) < len(p)+len(q):
-			return int(n), unix.EAGAIN
-		default:
-			return int(n), nil
+		if len(q) == 0 {
+			n, err = unix.Write(o.fd, p)
+		} else {
+			n, err = unix.Writev(o.fd, [][]byte{p, q})
+		}
+		if err != unix.EINTR {
+			break
 		}
 	}
+	if err == nil && n < len(p)+len(q) {
+		err = unix.EAGAIN
+	}
+	return max(n, 0), err
 }
 
 // Write waits for room.
