@@ -9,10 +9,10 @@ tool := go tool -modfile=tools/go.mod
 # Tests run with -json so that skipped ones can be listed; testreport prints what go test would. pipefail keeps go test's exit code.
 report := go run -C tools ./testreport
 
-.PHONY: help build test race posix demo lint cross ci clean bench bench-peers bench-scale stress lines fuzz
+.PHONY: help build test race posix demo lint cross ci clean bench bench-peers bench-scale bench-guard bench-record stress lines fuzz
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build everything, and the demo into bin/
 	go build ./...
@@ -65,6 +65,14 @@ bench-peers: ## the same work by stdcrew and by others, side by side; tables and
 bench-scale: ## many workers, many waiting callers, and calls that come when they come; takes ten minutes
 	mkdir -p bin
 	cd bench && go run ./scale -out ../bin/scale.json
+
+bench-guard: ## has a call become dearer? Compare its ratios to the raw pipe with the recorded ones; takes a minute or two
+	mkdir -p bin
+	cd bench && go build -o ../bin/peers ./peers && go run ./guard -peers ../bin/peers ../docs/benchmarks/guard.json
+
+bench-record: ## record the ratios that bench-guard compares with; needs a quiet machine
+	mkdir -p bin
+	cd bench && go build -o ../bin/peers ./peers && go run ./guard -peers ../bin/peers -record ../docs/benchmarks/guard.json
 
 stress: ## repeat the tests of what runs concurrently, on one core and on two
 	go test -race -count=20 -cpu=1,2 -timeout=1h -skip=CallersLeave ./framing ./rpc ./pool ./process ./monitor ./worker ./broker ./broker/brokertest

@@ -13,7 +13,8 @@ import (
 	"github.com/stdcrew/stdcrew/bench/internal/report"
 )
 
-// measure has each contender do the workload once a round, so that whatever else the machine does meanwhile falls on all alike.
+// measure has each contender do the workload once a round, there and back (A B C, C B A), so that whatever else the machine does meanwhile,
+// and whoever went before, falls on all alike.
 func measure(w workload, among []contender, rounds int, length time.Duration) (results []report.Result, err error) {
 	var running []*session
 	defer func() {
@@ -36,9 +37,12 @@ func measure(w workload, among []contender, rounds int, length time.Duration) (r
 			return nil, fmt.Errorf("%s: %w", among[i].name, err)
 		}
 	}
-	for range rounds {
-		for i, m := range meters {
-			f, err := m.round(length)
+	for n := range rounds {
+		for i := range meters {
+			if n%2 == 1 {
+				i = len(meters) - 1 - i
+			}
+			f, err := meters[i].round(length)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", among[i].name, err)
 			}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
@@ -30,16 +28,6 @@ func (s settings) measureElsewhere(workload, placement string) ([]report.Result,
 	if err != nil {
 		return nil, err
 	}
-	command := exec.Command(self, "-placement", placement, "-workloads", "^"+regexp.QuoteMeta(workload)+"$", "-only", s.only,
-		"-rounds", strconv.Itoa(s.rounds), "-time", s.length.String(), "-all="+strconv.FormatBool(s.all))
-	command.Stderr = os.Stderr
-	out, err := command.Output()
-	if err != nil {
-		return nil, fmt.Errorf("measure: %w", err)
-	}
-	var results []report.Result
-	if err := json.Unmarshal(out, &results); err != nil {
-		return nil, fmt.Errorf("measure: read the results: %w", err)
-	}
-	return results, nil
+	return report.Run(exec.Command(self, "-placement", placement, "-workloads", "^"+regexp.QuoteMeta(workload)+"$", "-only", s.only,
+		"-rounds", strconv.Itoa(s.rounds), "-time", s.length.String(), "-all="+strconv.FormatBool(s.all)))
 }

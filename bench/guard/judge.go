@@ -1,0 +1,160 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/stdcrew/stdcrew/bench/internal/report"
+)
+
+const (
+	// limit is by how much a ratio may be worse than the recorded one.
+	limit = 0.25
+	// alarms is how often a ratio must be worse before it counts.
+	alarms = 2
+	// attempts is how often a subject is measured at most.
+	attempts = 3
+)
+
+// verdict is what is to be said of one ratio.
+type verdict struct {
+	subject
+	figure   string
+	recorded float64
+	last     measurement
+	attempts int
+	alarms   int // attempts at which it was worse and could be judged
+}
+
+// worse is how much more time a call takes than recorded, beside the floor's: 0.25 is a quarter more. Calls a second count as time a call.
+func (v *verdict) worse() float64 {
+	if v.figure == rate {
+		return v.recorded/v.now() - 1
+	}
+	return v.now()/v.recorded - 1
+}
+
+// disturbed says that the last attempt proves nothing.
+func (v *verdict) disturbed() bool { return v.last.disturbed(v.subject) }
+func (v *verdict) exceeded() bool  { return v.worse() > limit }
+func (v *verdict) failed() bool    { return v.alarms >= alarms }
+func (v *verdict) settled() bool   { return v.failed() || !v.disturbed() && !v.exceeded() }
+func (v *verdict) better() bool    { return !v.disturbed() && v.worse() < -limit }
+func (v *verdict) now() float64    { return v.last.ratios[v.figure] }
+
+// take takes an attempt into account, unless the verdict is settled.
+func (v *verdict) take(m measurement) {
+	if v.attempts > 0 && v.settled() {
+		return
+	}
+	v.attempts++
+	v.last = m
+	if !v.disturbed() && v.exceeded() {
+		v.alarms++
+	}
+}
+
+// word is the verdict for the table.
+func (v *verdict) word() (w string) {
+	switch {
+	case v.failed():
+		w = "WORSE"
+	case v.disturbed():
+		w = fmt.Sprintf("not judged: others used %.1f CPUs", v.last.others)
+	case v.exceeded():
+		w = "not judged: worse only once"
+	case v.better():
+		w = "better"
+	default:
+		w = "ok"
+	}
+	if v.attempts > 1 {
+		w += fmt.Sprintf(" (attempt %d)", v.attempts)
+	}
+	return w
+}
+
+// judge measures until every ratio is settled: on a quiet machine all are at once, unless something is worse.
+func (t target) judge(recorded ratios, measure measurer) ([]verdict, error) {
+	var all []verdict
+	for n := rounds; ; n = 2 * rounds {
+		m, err := measure(t.subject, n)
+		if err != nil {
+			return nil, err
+		}
+		if now, then := t.of(m.ratios), slices.Sorted(maps.Keys(recorded)); !slices.Equal(now, then) {
+			return nil, fmt.Errorf("%v: recorded are %v, judged %v: %s", t.subject, then, now, remedy)
+		}
+		if all == nil {
+			for figure, ratio := range recorded {
+				all = append(all, verdict{subject: t.subject, figure: figure, recorded: ratio})
+			}
+			slices.SortFunc(all, func(a, b verdict) int { return strings.Compare(a.figure, b.figure) })
+		}
+		again := false
+		for i := range all {
+			all[i].take(m)
+			again = again || !all[i].settled() && all[i].attempts < attempts
+		}
+		if !again {
+			return all, nil
+		}
+	}
+}
+
+// of returns the names of the figures that are judged and known, sorted.
+func (t target) of(r ratios) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(r)), func(name string) bool { return !slices.Contains(t.figures, name) })
+}
+
+// conclude returns an error that names what is worse, if anything is.
+func conclude(all []verdict) error {
+	var failed []string
+	for _, v := range all {
+		if v.failed() {
+			failed = append(failed, fmt.Sprintf("%v %s (%s)", v.subject, v.figure, percent(v.worse())))
+		}
+	}
+	if failed == nil {
+		return nil
+	}
+	return fmt.Errorf("worse than recorded by more than %.0f %%, measured twice: %s", 100*limit, strings.Join(failed, ", "))
+}
+
+func printVerdicts(out io.Writer, recorded, here report.Machine, all []verdict) error {
+	fmt.Fprintf(out, "Ratios to the raw pipe: medians of %d rounds of %v, in turns.\nRecorded %s on %s, %s%s.\n\n",
+		rounds, length, recorded.Date.Format(time.DateOnly), recorded.CPU, recorded.Go, differences(recorded, here))
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "workload\tplacement\tfigure\trecorded\tnow\ttime\t")
+	better := false
+	for _, v := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%.2f\t%.2f\t%s\t%s\n", v.Workload, v.Placement, v.figure, v.recorded, v.now(), percent(v.worse()), v.word())
+		better = better || v.better()
+	}
+	if better {
+		fmt.Fprintf(table, "\nSome are better than recorded. So that it stays so, %s.\n", remedy)
+	}
+	return table.Flush()
+}
+
+// differences says what may change the ratios and is no change of ours.
+func differences(recorded, here report.Machine) string {
+	var different []string
+	if here.CPU != recorded.CPU {
+		different = append(different, here.CPU)
+	}
+	if here.Go != recorded.Go {
+		different = append(different, here.Go)
+	}
+	if different == nil {
+		return ""
+	}
+	return "; here it is " + strings.Join(different, ", ")
+}
+
+func percent(share float64) string { return fmt.Sprintf("%+.0f %%", 100*share) }

@@ -1,0 +1,22 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+)
+
+// Run runs a program that prints results as JSON, and reads them. What it says on standard error is shown.
+func Run(command *exec.Cmd) ([]Result, error) {
+	command.Stderr = os.Stderr
+	out, err := command.Output()
+	if err != nil {
+		return nil, fmt.Errorf("measure: %w", err)
+	}
+	var results []Result
+	if err := json.Unmarshal(out, &results); err != nil {
+		return nil, fmt.Errorf("measure: read the results: %w", err)
+	}
+	return results, nil
+}
