@@ -49,20 +49,21 @@ func TestVerdicts(t *testing.T) {
 		measured []measurement
 		word     string
 		failed   bool
+		rounds   []int // in terms of a first measurement
 	}{
-		"as before":                     {lone, []measurement{one(2)}, "ok", false},
-		"at the limit":                  {lone, []measurement{one(2.5)}, "ok", false},
-		"worse twice":                   {lone, []measurement{one(2.6), one(2.7)}, "WORSE (attempt 2)", true},
-		"worse by chance":               {lone, []measurement{one(9), one(2.4)}, "ok (attempt 2)", false},
-		"better":                        {lone, []measurement{one(1.4)}, "better", false},
-		"a little better":               {lone, []measurement{one(1.6)}, "ok", false},
-		"pinned, others elsewhere":      {lone, []measurement{one(2).beside(overrun - 1)}, "ok", false},
-		"pinned, others on its core":    {lone, []measurement{one(9).beside(overrun), one(9), one(9)}, "WORSE (attempt 3)", true},
-		"free, others always":           {crowd, []measurement{one(2).beside(noise), one(9).beside(noise), one(9).beside(noise)}, "not judged: others used 0.5 CPUs (attempt 3)", false},
-		"free, others at first":         {crowd, []measurement{one(2).beside(noise), one(2)}, "ok (attempt 2)", false},
-		"free, others but once":         {crowd, []measurement{one(9).beside(noise), one(2).beside(noise), one(9)}, "not judged: worse only once (attempt 3)", false},
-		"free, others between":          {crowd, []measurement{one(9), one(2).beside(noise), one(9)}, "WORSE (attempt 3)", true},
-		"free, better as others are on": {crowd, []measurement{one(1).beside(noise), one(1).beside(noise), one(1).beside(noise)}, "not judged: others used 0.5 CPUs (attempt 3)", false},
+		"as before":                     {lone, []measurement{one(2)}, "ok", false, []int{1}},
+		"at the limit":                  {lone, []measurement{one(2.5)}, "ok", false, []int{1}},
+		"worse twice":                   {lone, []measurement{one(2.6), one(2.7)}, "WORSE (attempt 2)", true, []int{1, 2}},
+		"worse by chance":               {lone, []measurement{one(9), one(2.4)}, "ok (attempt 2)", false, []int{1, 2}},
+		"better":                        {lone, []measurement{one(1.4)}, "better", false, []int{1}},
+		"a little better":               {lone, []measurement{one(1.6)}, "ok", false, []int{1}},
+		"pinned, others elsewhere":      {lone, []measurement{one(2).beside(overrun - 1)}, "ok", false, []int{1}},
+		"pinned, others on its core":    {lone, []measurement{one(9).beside(overrun), one(9), one(9)}, "WORSE (attempt 3)", true, []int{1, 1, 2}},
+		"free, others always":           {crowd, []measurement{one(2).beside(noise), one(9).beside(noise)}, "not judged: others used 0.5 CPUs (attempt 2)", false, []int{1, 1}},
+		"free, others at first":         {crowd, []measurement{one(2).beside(noise), one(2)}, "ok (attempt 2)", false, []int{1, 1}},
+		"free, others but once":         {crowd, []measurement{one(9).beside(noise), one(9), one(9).beside(noise)}, "not judged: others used 0.5 CPUs (attempt 3)", false, []int{1, 1, 2}},
+		"free, others between":          {crowd, []measurement{one(9), one(2).beside(noise), one(9)}, "WORSE (attempt 3)", true, []int{1, 2, 2}},
+		"free, better as others are on": {crowd, []measurement{one(1).beside(noise), one(1).beside(noise)}, "not judged: others used 0.5 CPUs (attempt 2)", false, []int{1, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := script{results: c.measured}
@@ -72,7 +73,10 @@ func TestVerdicts(t *testing.T) {
 			require.Equal(t, c.word, verdicts[0].word())
 			require.Equal(t, c.failed, verdicts[0].failed())
 			require.Empty(t, s.results)
-			require.Equal(t, []int{rounds, 2 * rounds, 2 * rounds}[:len(c.measured)], s.rounds)
+			for i := range c.rounds {
+				c.rounds[i] *= rounds
+			}
+			require.Equal(t, c.rounds, s.rounds)
 		})
 	}
 }

@@ -17,8 +17,8 @@ const (
 	limit = 0.25
 	// alarms is how often a ratio must be worse before it counts.
 	alarms = 2
-	// attempts is how often a subject is measured at most.
-	attempts = 3
+	// attempts is how often a subject is measured at most, and after an alarm once more.
+	attempts = 2
 )
 
 // verdict is what is to be said of one ratio.
@@ -66,8 +66,6 @@ func (v *verdict) word() (w string) {
 		w = "WORSE"
 	case v.disturbed():
 		w = fmt.Sprintf("not judged: others used %.1f CPUs", v.last.others)
-	case v.exceeded():
-		w = "not judged: worse only once"
 	case v.better():
 		w = "better"
 	default:
@@ -82,7 +80,7 @@ func (v *verdict) word() (w string) {
 // judge measures until every ratio is settled: on a quiet machine all are at once, unless something is worse.
 func (t target) judge(recorded ratios, measure measurer) ([]verdict, error) {
 	var all []verdict
-	for n := rounds; ; n = 2 * rounds {
+	for n := rounds; ; {
 		m, err := measure(t.subject, n)
 		if err != nil {
 			return nil, err
@@ -99,7 +97,10 @@ func (t target) judge(recorded ratios, measure measurer) ([]verdict, error) {
 		again := false
 		for i := range all {
 			all[i].take(m)
-			again = again || !all[i].settled() && all[i].attempts < attempts
+			again = again || !all[i].settled() && all[i].attempts < attempts+all[i].alarms
+			if all[i].alarms > 0 {
+				n = 2 * rounds
+			}
 		}
 		if !again {
 			return all, nil
