@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -146,7 +147,12 @@ func TestARecordIsTheMedianOfRuns(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.steady())
 
-	s = script{results: []measurement{one(1).beside(1)}}
+	s = script{results: []measurement{one(9).beside(1), one(1), one(1), one(9).beside(1), one(9).beside(1), one(1)}}
+	r, err = measureRecord(s.measure, []target{crowd}, here(2))
+	require.NoError(t, err)
+	require.Equal(t, ratios{p50: 1}, r.Entries[0].Ratios)
+
+	s = script{results: slices.Repeat([]measurement{one(1).beside(1)}, patience)}
 	_, err = measureRecord(s.measure, []target{crowd}, here(2))
 	require.EqualError(t, err, "not recorded: others used 1.0 CPUs during 64B/c256/w8/f1 free; try again when the machine is quiet")
 }

@@ -17,6 +17,9 @@ import (
 	"github.com/stdcrew/stdcrew/bench/internal/report"
 )
 
+// patience is how often it is tried to measure for the record, if others use the machine.
+const patience = 4
+
 // runs is how many are made to record their median, each as long as a first measurement.
 const runs = 3
 
@@ -104,12 +107,9 @@ func measureRecord(measure measurer, targets []target, here report.Machine) (rec
 	all := make([][]measurement, len(targets))
 	for range runs {
 		for i, t := range targets {
-			now, err := measure(t.subject, rounds)
+			now, err := undisturbed(measure, t.subject)
 			if err != nil {
 				return record{}, err
-			}
-			if now.disturbed(t.subject) {
-				return record{}, fmt.Errorf("not recorded: others used %.1f CPUs during %v; try again when the machine is quiet", now.others, t.subject)
 			}
 			all[i] = append(all[i], now)
 		}
@@ -119,6 +119,16 @@ func measureRecord(measure measurer, targets []target, here report.Machine) (rec
 		r.Entries = append(r.Entries, entryOf(t, all[i]))
 	}
 	return r, nil
+}
+
+// undisturbed measures while others leave the machine alone.
+func undisturbed(measure measurer, s subject) (m measurement, err error) {
+	for range patience {
+		if m, err = measure(s, rounds); err != nil || !m.disturbed(s) {
+			return m, err
+		}
+	}
+	return m, fmt.Errorf("not recorded: others used %.1f CPUs during %v; try again when the machine is quiet", m.others, s)
 }
 
 // entryOf makes an entry of several runs, which know the same figures.
