@@ -16,6 +16,9 @@ const (
 	soonWait = 100 * time.Microsecond
 	// soonSkip is how many reads do not wait on the thread after one that did so in vain: what answers slowly is left to the poller.
 	soonSkip = 8
+	// soonInRow is how many reads in a row wait on the thread. A lone caller that makes call after call is always ready to run, and as long as
+	// anybody is the scheduler does not ask the poller: other pipes and sockets would wait for the runtime's monitor to do so, every 10 ms.
+	soonInRow = 8
 )
 
 // soonReaders counts the ReadSoons that wait, on the thread or in the poller.
@@ -25,6 +28,7 @@ var soonReaders atomic.Int32
 type soon struct {
 	wait func(fd uintptr) // nil: never on the thread
 	skip int              // reads until the next wait on the thread
+	row  int              // waits on the thread since the last read that went to the poller
 }
 
 // init decides whether a wait on the thread can be worth it: with several processors it has been measured to cost more than it saves.
@@ -47,15 +51,25 @@ func (e *pipeEnd) readSoon(p []byte) (int, error) {
 	}
 	alone := soonReaders.Add(1) == 1
 	defer soonReaders.Add(-1)
-	switch {
-	case !alone:
-	case e.soon.skip > 0:
-		e.soon.skip--
-	default:
+	if alone && e.soon.onThread() {
 		runtime.Gosched()               // what can run goes first
 		_ = e.conn.Control(e.soon.wait) // fails if the pipe is closed: so does Read
 	}
 	return e.Read(p)
+}
+
+// onThread says whether the next wait is one on the thread.
+func (s *soon) onThread() bool {
+	switch {
+	case s.skip > 0:
+		s.skip--
+	case s.row == soonInRow:
+		s.row = 0
+	default:
+		s.row++
+		return true
+	}
+	return false
 }
 
 // waitOn waits until there is something to read, or the pipe has ended, but not for long.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -71,6 +72,41 @@ func TestReadSoonWaitsOnTheThreadAlone(t *testing.T) {
 	_, err := s.ReadSoon(make([]byte, 1))
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	require.Zero(t, s.(*pipeStream).stdout.soon.skip, "it has not waited")
+}
+
+// A caller that makes call after call keeps the scheduler from asking the poller, and with it all who wait for another pipe or socket.
+func TestReadSoonLetsThePollerBeAsked(t *testing.T) {
+	_, s := onOneProcessor(t, "exec cat")
+	buf := make([]byte, 1)
+	call := func() {
+		_, err := s.TryWrite(buf)
+		require.NoError(t, err)
+		_, err = s.ReadSoon(buf)
+		require.NoError(t, err)
+	}
+	elsewhere, signal, err := os.Pipe()
+	require.NoError(t, err)
+	defer signal.Close()
+	var seen atomic.Bool
+	go func() { // ends when it has read
+		defer elsewhere.Close()
+		_, _ = elsewhere.Read(make([]byte, 1))
+		seen.Store(true)
+	}()
+	for range 100 { // it waits in the poller by now
+		call()
+	}
+	_, err = signal.Write(buf)
+	require.NoError(t, err)
+	soon := &s.(*pipeStream).stdout.soon
+	for waits := 0; !seen.Load(); { // not calls: an answer that is there at once is read without a wait of either kind
+		before := soon.row
+		call()
+		if soon.row > before {
+			waits++
+		}
+		require.Less(t, waits, 20*soonInRow, "on the thread")
+	}
 }
 
 func TestInterruptAndCloseEndReadSoon(t *testing.T) {
