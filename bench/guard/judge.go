@@ -77,35 +77,35 @@ func (v *verdict) word() (w string) {
 	return w
 }
 
+// open says that it is worth another attempt.
+func (v *verdict) open() bool { return !v.settled() && v.attempts < attempts+v.alarms }
+
 // judge measures until every ratio is settled: on a quiet machine all are at once, unless something is worse.
-func (t target) judge(recorded ratios, measure measurer) ([]verdict, error) {
-	var all []verdict
-	for n := rounds; ; {
+func (t target) judge(recorded ratios, measure measurer) (all []verdict, err error) {
+	figures := slices.Sorted(maps.Keys(recorded))
+	for _, f := range figures {
+		all = append(all, verdict{subject: t.subject, figure: f, recorded: recorded[f]})
+	}
+	n := rounds
+	for again := true; again; {
 		m, err := measure(t.subject, n)
 		if err != nil {
 			return nil, err
 		}
-		if now, then := t.of(m.ratios), slices.Sorted(maps.Keys(recorded)); !slices.Equal(now, then) {
-			return nil, fmt.Errorf("%v: recorded are %v, judged %v: %s", t.subject, then, now, remedy)
+		if now := t.of(m.ratios); !slices.Equal(now, figures) {
+			return nil, fmt.Errorf("%v: recorded are %v, judged %v: %s", t.subject, figures, now, remedy)
 		}
-		if all == nil {
-			for figure, ratio := range recorded {
-				all = append(all, verdict{subject: t.subject, figure: figure, recorded: ratio})
-			}
-			slices.SortFunc(all, func(a, b verdict) int { return strings.Compare(a.figure, b.figure) })
-		}
-		again := false
+		again = false
 		for i := range all {
-			all[i].take(m)
-			again = again || !all[i].settled() && all[i].attempts < attempts+all[i].alarms
-			if all[i].alarms > 0 {
+			v := &all[i]
+			v.take(m)
+			again = again || v.open()
+			if v.alarms > 0 {
 				n = 2 * rounds
 			}
 		}
-		if !again {
-			return all, nil
-		}
 	}
+	return all, nil
 }
 
 // of returns the names of the figures that are judged and known, sorted.
