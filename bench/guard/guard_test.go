@@ -195,6 +195,18 @@ func TestRun(t *testing.T) {
 	require.ErrorContains(t, run(steadily(1), []string{t.TempDir()}, false, &out), "is a directory")
 }
 
+func TestWhatIsNotJudgedIsSaid(t *testing.T) {
+	busy := script{results: []measurement{one(9).beside(1), one(9).beside(1)}}
+	verdicts, err := crowd.judge(ratios{p50: 1}, busy.measure)
+	require.NoError(t, err)
+	quiet := script{results: []measurement{one(1)}}
+	more, err := lone.judge(ratios{p50: 1}, quiet.measure)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	require.NoError(t, printVerdicts(&out, here(2), here(2), append(verdicts, more...)))
+	require.Contains(t, out.String(), "Not judged: 1 of 2. Run it again")
+}
+
 func TestDifferencesAreSaid(t *testing.T) {
 	then := here(2)
 	now := then

@@ -132,13 +132,19 @@ func printVerdicts(out io.Writer, recorded, here report.Machine, all []verdict) 
 		rounds, length, recorded.Date.Format(time.DateOnly), recorded.CPU, recorded.Go, differences(recorded, here))
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "workload\tplacement\tfigure\trecorded\tnow\ttime\t")
-	better := false
+	better, silent := false, 0
 	for _, v := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%.2f\t%.2f\t%s\t%s\n", v.Workload, v.Placement, v.figure, v.recorded, v.now(), percent(v.worse()), v.word())
 		better = better || v.better()
+		if v.disturbed() && !v.failed() {
+			silent++
+		}
 	}
 	if better {
 		fmt.Fprintf(table, "\nSome are better than recorded. So that it stays so, %s.\n", remedy)
+	}
+	if silent > 0 {
+		fmt.Fprintf(table, "\nNot judged: %d of %d. Run it again when the machine is quiet.\n", silent, len(all))
 	}
 	return table.Flush()
 }
