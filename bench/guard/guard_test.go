@@ -199,6 +199,7 @@ func TestWhatIsNotJudgedIsSaid(t *testing.T) {
 	busy := script{results: []measurement{one(9).beside(1), one(0.1).beside(1)}}
 	verdicts, err := crowd.judge(ratios{p50: 1}, busy.measure)
 	require.NoError(t, err)
+	require.EqualError(t, conclude(verdicts), "nothing could be judged, others use the machine: run it again when it is quiet")
 	quiet := script{results: []measurement{one(1)}}
 	more, err := lone.judge(ratios{p50: 1}, quiet.measure)
 	require.NoError(t, err)
@@ -206,6 +207,7 @@ func TestWhatIsNotJudgedIsSaid(t *testing.T) {
 	require.NoError(t, printVerdicts(&out, here(2), here(2), append(verdicts, more...)))
 	require.Contains(t, out.String(), "Not judged: 1 of 2. Run it again")
 	require.NotContains(t, out.String(), "better than recorded", "that is not known either")
+	require.NoError(t, conclude(append(verdicts, more...)))
 }
 
 func TestDifferencesAreSaid(t *testing.T) {

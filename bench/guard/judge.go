@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -45,6 +46,7 @@ func (v *verdict) exceeded() bool  { return v.worse() > limit }
 func (v *verdict) failed() bool    { return v.alarms >= alarms }
 func (v *verdict) settled() bool   { return v.failed() || !v.disturbed() && !v.exceeded() }
 func (v *verdict) better() bool    { return !v.disturbed() && v.worse() < -limit }
+func (v *verdict) silent() bool    { return !v.failed() && v.disturbed() }
 func (v *verdict) now() float64    { return v.last.ratios[v.figure] }
 
 // take takes an attempt into account, unless the verdict is settled.
@@ -64,7 +66,7 @@ func (v *verdict) word() (w string) {
 	switch {
 	case v.failed():
 		w = "WORSE"
-	case v.disturbed():
+	case v.silent():
 		w = fmt.Sprintf("not judged: others used %.1f CPUs", v.last.others)
 	case v.better():
 		w = "better"
@@ -113,13 +115,18 @@ func (t target) of(r ratios) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(r)), func(name string) bool { return !slices.Contains(t.figures, name) })
 }
 
-// conclude returns an error that names what is worse, if anything is.
+// conclude returns an error that names what is worse, if anything is. To have judged nothing is an error too.
 func conclude(all []verdict) error {
 	var failed []string
+	silent := true
 	for _, v := range all {
+		silent = silent && v.silent()
 		if v.failed() {
 			failed = append(failed, fmt.Sprintf("%v %s (%s)", v.subject, v.figure, percent(v.worse())))
 		}
+	}
+	if silent {
+		return errors.New("nothing could be judged, others use the machine: run it again when it is quiet")
 	}
 	if failed == nil {
 		return nil
@@ -136,7 +143,7 @@ func printVerdicts(out io.Writer, recorded, here report.Machine, all []verdict) 
 	for _, v := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%.2f\t%.2f\t%s\t%s\n", v.Workload, v.Placement, v.figure, v.recorded, v.now(), percent(v.worse()), v.word())
 		better = better || v.better()
-		if v.disturbed() && !v.failed() {
+		if v.silent() {
 			silent++
 		}
 	}
