@@ -66,7 +66,7 @@ bench-scale: ## many workers, many waiting callers, and calls that come when the
 	mkdir -p bin
 	cd bench && go run ./scale -out ../bin/scale.json
 
-bench-guard: ## has a call become dearer? Compare its ratios to the raw pipe with the recorded ones; takes a minute or two
+bench-guard: ## has a call become dearer? Compare its ratios to the raw pipe with the recorded ones; half a minute, two at most
 	mkdir -p bin
 	cd bench && go build -o ../bin/peers ./peers && go run ./guard -peers ../bin/peers ../docs/benchmarks/guard.json
 
