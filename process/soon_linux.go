@@ -38,20 +38,22 @@ func (s *soon) init() {
 	}
 }
 
-func (s *pipeStream) ReadSoon(p []byte) (int, error) { return s.stdout.readSoon(p) }
+func (s *pipeStream) ReadSoon(p []byte, lone bool) (int, error) { return s.stdout.readSoon(p, lone) }
 
 // readSoon waits on the thread for a moment if nobody else waits for an answer: the poller serves many at once, but for one wait it makes
 // more calls of the system, and the goroutine is parked and looked for.
-func (e *pipeEnd) readSoon(p []byte) (int, error) {
+func (e *pipeEnd) readSoon(p []byte, lone bool) (int, error) {
 	if e.soon.wait == nil {
 		return e.Read(p)
 	}
-	if n, err := e.TryRead(p); err != syscall.EAGAIN {
-		return n, err
+	if lone {
+		if n, err := e.TryRead(p); err != syscall.EAGAIN {
+			return n, err
+		}
 	}
 	alone := soonReaders.Add(1) == 1
 	defer soonReaders.Add(-1)
-	if alone && e.soon.onThread() {
+	if lone && alone && e.soon.onThread() {
 		runtime.Gosched()               // what can run goes first
 		_ = e.conn.Control(e.soon.wait) // fails if the pipe is closed: so does Read
 	}

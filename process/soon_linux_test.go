@@ -15,7 +15,7 @@ import (
 // soonReader is a Stream with ReadSoon.
 type soonReader interface {
 	nonBlocking
-	ReadSoon(p []byte) (int, error)
+	ReadSoon(p []byte, lone bool) (int, error)
 }
 
 // onOneProcessor returns the stream of a program that was started where ReadSoon waits on the thread.
@@ -36,16 +36,16 @@ func TestReadSoon(t *testing.T) {
 	for range 100 {
 		_, err := io.WriteString(s, "hello")
 		require.NoError(t, err)
-		n, err := s.ReadSoon(buf)
+		n, err := s.ReadSoon(buf, true)
 		require.NoError(t, err)
 		require.Equal(t, "hello", string(buf[:n]))
 	}
 	require.NoError(t, s.CloseWrite())
-	_, err := s.ReadSoon(buf)
+	_, err := s.ReadSoon(buf, true)
 	require.ErrorIs(t, err, io.EOF)
 	wait(t, p.Exited())
 	require.NoError(t, s.Close())
-	_, err = s.ReadSoon(buf)
+	_, err = s.ReadSoon(buf, true)
 	require.ErrorIs(t, err, os.ErrClosed)
 }
 
@@ -56,7 +56,7 @@ func TestReadSoonLeavesSlowAnswersToThePoller(t *testing.T) {
 	soon := &s.(*pipeStream).stdout.soon
 	for range 2 {
 		for skips := soonSkip; skips >= 0; skips-- {
-			_, err := s.ReadSoon(make([]byte, 1))
+			_, err := s.ReadSoon(make([]byte, 1), true)
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 			require.Equal(t, skips, soon.skip)
 		}
@@ -69,9 +69,29 @@ func TestReadSoonWaitsOnTheThreadAlone(t *testing.T) {
 	soonReaders.Add(1)
 	defer soonReaders.Add(-1)
 	s.Interrupt()
-	_, err := s.ReadSoon(make([]byte, 1))
+	_, err := s.ReadSoon(make([]byte, 1), true)
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	require.Zero(t, s.(*pipeStream).stdout.soon.skip, "it has not waited")
+}
+
+// Who waits for the answers of many does not keep others from theirs, and is not kept from them.
+func TestReadSoonForManyIsSeenByOthers(t *testing.T) {
+	_, many := onOneProcessor(t, "sleep 300")
+	_, s := onOneProcessor(t, "sleep 300")
+	read := make(chan error, 1)
+	go func() { // ends when the stream is closed
+		_, err := many.ReadSoon(make([]byte, 1), false)
+		read <- err
+	}()
+	require.True(t, eventually(func() bool { return soonReaders.Load() == 1 }))
+	s.Interrupt()
+	_, err := s.ReadSoon(make([]byte, 1), true)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	for _, one := range []soonReader{many, s} {
+		require.Zero(t, one.(*pipeStream).stdout.soon.row, "it has not waited on the thread")
+	}
+	require.NoError(t, many.Close())
+	require.ErrorIs(t, <-read, os.ErrClosed)
 }
 
 // A caller that makes call after call keeps the scheduler from asking the poller, and with it all who wait for another pipe or socket.
@@ -81,7 +101,7 @@ func TestReadSoonLetsThePollerBeAsked(t *testing.T) {
 	call := func() {
 		_, err := s.TryWrite(buf)
 		require.NoError(t, err)
-		_, err = s.ReadSoon(buf)
+		_, err = s.ReadSoon(buf, true)
 		require.NoError(t, err)
 	}
 	elsewhere, signal, err := os.Pipe()
@@ -113,13 +133,13 @@ func TestInterruptAndCloseEndReadSoon(t *testing.T) {
 	_, s := onOneProcessor(t, "sleep 300")
 	for range 2 * soonSkip {
 		s.Interrupt()
-		_, err := s.ReadSoon(make([]byte, 1))
+		_, err := s.ReadSoon(make([]byte, 1), true)
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		s.Resume()
 	}
 	read := make(chan error, 1)
 	go func() { // ends when the stream is closed
-		_, err := s.ReadSoon(make([]byte, 1))
+		_, err := s.ReadSoon(make([]byte, 1), true)
 		read <- err
 	}()
 	require.True(t, eventually(func() bool { return soonReaders.Load() == 1 }))
@@ -133,6 +153,6 @@ func TestReadSoonDoesNotAllocate(t *testing.T) {
 	out, in := []byte("ping"), make([]byte, 16)
 	require.Zero(t, testing.AllocsPerRun(200, func() {
 		s.TryWrite(out)
-		s.ReadSoon(in)
+		s.ReadSoon(in, true)
 	}))
 }

@@ -12,13 +12,13 @@ import "io"
 //	TryWriteBoth(p, q []byte) (n int, err error) // TryWrite for two buffers, one behind the other; neither is empty
 //	Interrupt()                           // a Read under way, and later ones, return os.ErrDeadlineExceeded without reading
 //	Resume()                              // undoes Interrupt
-//	ReadSoon(p []byte) (n int, err error) // Linux: Read for who expects something at once; see below
+//	ReadSoon(p []byte, lone bool) (n int, err error) // Linux: Read for callers who expect an answer at once, or for a lone one; see below
 //	Unread() (n int, gone bool, err error) // Linux: bytes written that have not been read; gone: nobody is left who could read them
 //
 // TryRead, TryWrite and TryWriteBoth do not block, the first two do not allocate. TryRead counts as reading and works after Interrupt too; the others count as
 // writing.
 // ReadSoon counts as reading, reads after Interrupt what is there, and may notice Interrupt and Close, which waits for it, 100 µs late: in a
-// program with one processor it waits that long on the thread, if no other ReadSoon waits.
+// program with one processor it waits that long on the thread, if it is lone and no other ReadSoon waits.
 type Stream interface {
 	io.Reader
 	io.Writer

@@ -84,7 +84,7 @@ func (s *pipeStream) TryRead(p []byte) (n int, err error) {
 	return max(n, 0), err
 }
 
-func (s *pipeStream) ReadSoon(p []byte) (int, error) { return readSoon(s, p) }
+func (s *pipeStream) ReadSoon(p []byte, _ bool) (int, error) { return readSoon(s, p) }
 
 func (s *pipeStream) Interrupt() { _ = s.r.SetReadDeadline(time.Unix(1, 0)) }
 func (s *pipeStream) Resume()    { _ = s.r.SetReadDeadline(time.Time{}) }

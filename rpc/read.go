@@ -68,10 +68,10 @@ func (p *Peer) readFor(c *call) {
 
 // fillSoon is fill for a caller. With several calls in flight the reader has others to serve, which want to run meanwhile.
 func (p *Peer) fillSoon() error {
-	if p.soon == nil || p.capacity > 1 {
+	if p.soon == nil {
 		return p.fill()
 	}
-	return p.filled(p.soon.ReadSoon(p.in.Space()))
+	return p.filled(p.soon.ReadSoon(p.in.Space(), p.capacity == 1))
 }
 
 // fill reads once into the buffer.

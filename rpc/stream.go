@@ -43,10 +43,11 @@ type Interrupter interface {
 	Resume()
 }
 
-// SoonReader is a Stream with a Read for the caller of a worker with one call at a time, who expects the answer at once.
+// SoonReader is a Stream with a Read for callers, who expect an answer at once.
 type SoonReader interface {
 	// ReadSoon is Read, but may read what is there even when it is interrupted, and take note of an interruption, or of Close, a moment later.
-	ReadSoon(p []byte) (n int, err error)
+	// It is lone if the other side takes one call at a time: nobody else expects an answer from there.
+	ReadSoon(p []byte, lone bool) (n int, err error)
 }
 
 // Unreader is a Stream that can tell how much of what was written has not been read yet, in bytes. With it a call whose last byte a dead
