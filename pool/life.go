@@ -180,10 +180,8 @@ func (w *worker) onAlarm() {
 	switch was {
 	case alarmStart:
 		w.failStart(w.overdue())
-	case alarmDoomed:
-		w.failStart(w.news.err)
-	case alarmLost:
-		w.giveUp(w.lostCause(), killerMute, process.CloseStdin)
+	case alarmDoomed, alarmLost:
+		w.lostPatience(was)
 	case alarmRetire:
 		w.post(event{kind: evDrained})
 	case alarmRung:
@@ -193,6 +191,18 @@ func (w *worker) onAlarm() {
 	case alarmLimit:
 		w.watchLimits()
 	case alarmNone:
+	}
+}
+
+// lostPatience: the exit has not followed the end of the output, or a failed handshake, in time. If the process is dead it is only this program that has
+// had no time to notice: then the exit comes at once, with all that it tells.
+func (w *worker) lostPatience(was alarm) {
+	switch {
+	case w.proc.Dead():
+	case was == alarmDoomed:
+		w.failStart(w.news.err)
+	default:
+		w.giveUp(w.lostCause(), killerMute, process.CloseStdin)
 	}
 }
 

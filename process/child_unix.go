@@ -34,6 +34,16 @@ func (c *unixChild) closeStdin() { _ = c.stdin.Close() }
 
 func (c *unixChild) wait() { c.handle.wait(c.id) }
 
+func (c *unixChild) isDead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reaped {
+		return true
+	}
+	dead, err := isDead(byPID, c.id, unix.WNOHANG)
+	return err == nil && dead
+}
+
 // reap kills what is left of the group, then takes the exit status. While the leader is unreaped its pid, which is the group's id, cannot be
 // given to anybody else. If somebody else has reaped it, nobody knows whose the id is by now, and nothing is killed.
 func (c *unixChild) reap() status {

@@ -133,6 +133,15 @@ func (c *memoryChild) dieLocked(s status) {
 
 func (c *memoryChild) pid() int { return c.id }
 
+func (c *memoryChild) isDead() bool {
+	select {
+	case <-c.dead:
+		return true
+	default:
+		return false
+	}
+}
+
 func (c *memoryChild) wait() { <-c.dead }
 
 func (c *memoryChild) reap() status {

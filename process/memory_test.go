@@ -31,6 +31,15 @@ func TestMemoryExitCode(t *testing.T) {
 	require.True(t, reportOf(StartFunc(func(*Memory) int { return 0 }, Options{})).Success())
 }
 
+func TestMemoryDead(t *testing.T) {
+	goOn := make(chan struct{})
+	p := StartFunc(func(*Memory) int { <-goOn; return 0 }, Options{})
+	require.False(t, p.Dead())
+	close(goOn)
+	<-p.Exited()
+	require.True(t, p.Dead())
+}
+
 func TestMemoryPIDsAreNobodys(t *testing.T) {
 	const pidMaxLimit = 1 << 22 // Linux gives no larger ones
 	f := func(m *Memory) int { return m.PID - firstMemoryPID }

@@ -39,6 +39,8 @@ type child interface {
 	pid() int
 	// wait returns when the process is dead. It leaves it unreaped, so the pid is still its own.
 	wait()
+	// isDead tells whether wait returns at once, without waiting.
+	isDead() bool
 	// reap kills what is left of the process's group, then reaps the process. It is called once, after wait.
 	reap() status
 	// signal sends the signals to the group, in order. Once reaped it sends nothing and returns ErrExited.
@@ -143,6 +145,10 @@ func (p *Process) Stream() Stream { return p.stream }
 // Exited is closed when the process is dead, what was left of its group has been killed, and it has been reaped. Its last output may still
 // be waiting in the Stream, whose end comes late or never if somebody else holds it open.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Dead says whether the process is dead, which Exited tells a moment later: who has given up waiting for Exited sees whether that is only for want of
+// processor time. It does not block.
+func (p *Process) Dead() bool { return p.child.isDead() }
 
 // Drained is closed when the process's standard error has been read to its end, which is usually at its exit, or given up DrainTimeout after
 // that. From then on StderrTail is complete.

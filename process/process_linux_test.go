@@ -112,6 +112,16 @@ func TestExitCode(t *testing.T) {
 	require.True(t, ended(t, play(t, Options{}, "exit", "0")).Success())
 }
 
+// Dead is never behind Exited, and stays true when the process has been reaped.
+func TestDead(t *testing.T) {
+	p := play(t, Options{}, "echo")
+	require.False(t, p.Dead())
+	require.NoError(t, p.Do(Kill))
+	require.Eventually(t, p.Dead, 10*time.Second, time.Millisecond)
+	ended(t, p)
+	require.True(t, p.Dead())
+}
+
 func TestL5_8_KilledBySignal(t *testing.T) {
 	r := ended(t, play(t, Options{}, "selfkill", "9"))
 	require.Equal(t, KILL, r.Signal)
