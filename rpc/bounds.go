@@ -83,11 +83,27 @@ func (w *walker) value(depth int) error {
 		return fmt.Errorf("nested deeper than %d", maxDepth)
 	}
 	for range count {
+		if w.skipLeaf() {
+			continue
+		}
 		if err := w.value(depth + 1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// skipLeaf skips a value whose first byte says all: a number, a short text, nil, true, false.
+func (w *walker) skipLeaf() bool {
+	if len(w.rest) == 0 {
+		return false
+	}
+	n := int(leafSizes[w.rest[0]])
+	if n == 0 || n > len(w.rest) {
+		return false
+	}
+	w.rest = w.rest[n:]
+	return true
 }
 
 // isExtension tells extensions from plain bytes by the first byte of their header.

@@ -168,3 +168,28 @@ func TestTimesAmongMapsSurvive(t *testing.T) {
 		require.True(t, in[0].Any["at"].(time.Time).Equal(out[0].Any["at"].(time.Time)))
 	}
 }
+
+// What is skipped by its first byte alone is what a look at the whole header would skip.
+func TestLeavesAreSkippedAsTheyAre(t *testing.T) {
+	b := make([]byte, 40)
+	for i := range b {
+		b[i] = byte(31 * i)
+	}
+	skipped := 0
+	for c := range 256 {
+		b[0] = byte(c)
+		for n := range b {
+			w := walker{rest: b[:n]}
+			if !w.skipLeaf() {
+				require.Len(t, w.rest, n)
+				continue
+			}
+			skipped++
+			token, err := next(b[:n])
+			require.NoError(t, err, "%#x", c)
+			require.Contains(t, []tokenKind{scalar, unsigned, text}, token.kind, "%#x", c)
+			require.Equal(t, b[token.size:n], w.rest, "%#x", c)
+		}
+	}
+	require.Greater(t, skipped, 200*8)
+}

@@ -121,11 +121,12 @@ func decodeBody(b []byte, v any, owned bool) (taken bool, err error) {
 			return false, nil
 		}
 	}
-	extensions, err := inspect(b, elementSize(reflect.TypeOf(v)))
+	d := decoders.Get().(*decoder)
+	extensions, err := inspect(b, d.elementSize(reflect.TypeOf(v)))
 	if err != nil {
+		decoders.Put(d)
 		return false, err
 	}
-	d := decoders.Get().(*decoder)
 	d.from.Reset(b)
 	d.from.extensions = extensions
 	d.Reset(&d.from)
@@ -152,6 +153,17 @@ func keep(old, b []byte, owned bool) (kept []byte, taken bool) {
 type decoder struct {
 	*msgpack.Decoder
 	from source
+
+	last     reflect.Type // that was decoded, and what elementSize says of it
+	lastSize uintptr
+}
+
+// elementSize is the function of that name. It remembers one answer: programs decode the same few types again and again.
+func (d *decoder) elementSize(t reflect.Type) uintptr {
+	if d.last != t {
+		d.last, d.lastSize = t, elementSize(t)
+	}
+	return d.lastSize
 }
 
 // source is what a decoder reads from. What is in an extension has not been checked, and only who knows its type makes sense of it, by

@@ -49,6 +49,17 @@ func next(b []byte) (token, error) {
 	return wide(b, c)
 }
 
+// leafSizes has the size of each value of which the first byte tells it, and that holds no others; 0 for all else, extensions too.
+var leafSizes = func() (sizes [256]uint8) {
+	for c := range sizes {
+		t, err := next(append([]byte{byte(c)}, make([]byte, 32)...))
+		if err == nil && (t.kind == scalar || t.kind == unsigned || t.kind == text && c <= 0xbf) {
+			sizes[c] = uint8(t.size)
+		}
+	}
+	return sizes
+}()
+
 // wide reads the headers whose length or value stands in further bytes.
 func wide(b []byte, c byte) (token, error) {
 	form := wideForms[c-0xc0]
