@@ -24,7 +24,8 @@ type CallOptions struct {
 // calls are the calls that this side made.
 type calls struct {
 	pending table[call] // those whose callers have left stay until their terminal message
-	waiting callList    // callers that neither read nor have their answer, oldest first
+	waiting callList    // callers that neither read nor have their answer
+	brief   callList    // those of them that have not waited for long: they do not look at their contexts yet
 	left    callList    // calls whose callers have left, in that order
 	nextID  uint64
 	nonce   uint64 // of the last ping
@@ -40,7 +41,7 @@ type call struct {
 	end   uint64 // position behind it; notYet while that frame has not been queued
 	begun bool
 
-	ready    chan struct{} // one token each time somebody takes the call out of the waiting list
+	ready    chan struct{} // one token each time somebody takes the call out of a list of those that wait
 	finished bool
 	ping     bool
 	freed    func() // or nil
@@ -60,8 +61,11 @@ type call struct {
 	owned  bool // reply is the caller's: it may become part of the result
 	err    error
 
+	wary bool   // its caller looks at its context while it waits
+	tick uint64 // of the sweep when it began to wait without
+
+	list       *callList
 	prev, next *call
-	listed     bool
 }
 
 // maxKept bounds the buffers that a call keeps for its successors.
@@ -246,6 +250,12 @@ func (p *Peer) await(ctx context.Context, c *call) error {
 		if p.reading.holder == c {
 			p.mu.Unlock()
 			p.readFor(c)
+			p.mu.Lock()
+			continue
+		}
+		if p.waitsBriefly(c, ctx) {
+			p.mu.Unlock()
+			<-c.ready
 			p.mu.Lock()
 			continue
 		}

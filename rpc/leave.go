@@ -81,7 +81,7 @@ func (p *Peer) finish(c *call) (freed func()) {
 		p.release(c)
 		return freed
 	}
-	if p.calls.waiting.remove(c) {
+	if p.calls.waiting.remove(c) || p.calls.brief.remove(c) {
 		c.ready <- struct{}{}
 	}
 	if c.end == notYet {

@@ -54,6 +54,7 @@ type Peer struct {
 	end     ending
 	stats   Stats
 	swept   bool          // the sweeper looks at this connection
+	ticks   uint64        // counts its looks
 	sweptAt time.Duration // when it did last: the time, without asking for it at every call
 	stalls  stalls
 	heart   heartbeat
@@ -209,6 +210,7 @@ func (p *Peer) readEnd(err error) {
 	}
 	p.end.read = true
 	p.reading.role, p.reading.holder = nobody, nil
+	p.makeWary(0) // it is not swept any more
 	p.lose(err)
 	close(p.ended)
 	if p.serving.work != nil {

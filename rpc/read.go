@@ -107,9 +107,11 @@ func (p *Peer) passOn() {
 		r.drainer <- struct{}{}
 	case kicked || p.end.aborted:
 		p.readInBackground()
-	case p.calls.waiting.first != nil:
-		c := p.calls.waiting.first
-		p.calls.waiting.remove(c)
+	case p.calls.waiting.first != nil || p.calls.brief.first != nil:
+		c := p.calls.waiting.pop()
+		if c == nil {
+			c = p.calls.brief.pop()
+		}
 		r.grant(c)
 		c.ready <- struct{}{}
 	case p.calls.pending.count > 0:

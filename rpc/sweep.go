@@ -114,6 +114,7 @@ func (p *Peer) sweepOnce() bool {
 	case p.host:
 		p.swept, do = p.sweepStalls()
 		p.swept = p.sweepReader() || p.swept
+		p.swept = p.sweepBrief() || p.swept
 	default:
 		p.swept = p.sweepHandler()
 	}
