@@ -17,6 +17,7 @@ import "io"
 //
 // TryRead, TryWrite and TryWriteBoth do not block, the first two do not allocate. TryRead counts as reading and works after Interrupt too; the others count as
 // writing.
+// A process that splices can hold a pipe's lock, and with it whatever is called on that pipe, until it is killed: no lock should be held meanwhile.
 // ReadSoon counts as reading, reads after Interrupt what is there, and may notice Interrupt and Close, which waits for it, 100 µs late: in a
 // program with one processor it waits that long on the thread, if it is lone and no other ReadSoon waits.
 type Stream interface {
