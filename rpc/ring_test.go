@@ -97,8 +97,12 @@ func (s *ringStream) TryRead(p []byte) (int, error)          { return s.in.read(
 func (s *ringStream) ReadSoon(p []byte, _ bool) (int, error) { return readSoon(s, p) }
 func (s *ringStream) Write(p []byte) (int, error)            { return s.out.write(p, true) }
 func (s *ringStream) TryWrite(p []byte) (int, error)         { return s.out.write(p, false) }
-func (s *ringStream) Interrupt()                             { s.in.change(func() { s.in.interrupted = true }) }
-func (s *ringStream) Resume()                                { s.in.change(func() { s.in.interrupted = false }) }
+func (s *ringStream) TryWriteBoth(p, q []byte) (int, error) {
+	return s.out.write(append(append([]byte(nil), p...), q...), false)
+}
+
+func (s *ringStream) Interrupt() { s.in.change(func() { s.in.interrupted = true }) }
+func (s *ringStream) Resume()    { s.in.change(func() { s.in.interrupted = false }) }
 
 // readSoon is a ReadSoon that waits no differently: it may only read what is there even when it is interrupted.
 func readSoon(s interface {
