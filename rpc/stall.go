@@ -36,6 +36,9 @@ type stalls struct {
 	reads uint64 // counts what the reader got
 	bytes uint64 // that the reader got
 	part  int    // bytes of a frame that has not come whole
+
+	unread uint64 // bytes of what was written that had not been read when that was last asked for
+	asking bool   // it is just being asked for
 }
 
 // longestStep bounds what one sweep adds to the clock: where the host itself stood still, the other side is not to blame.
@@ -83,8 +86,13 @@ func (p *Peer) sweepStalls() (again bool, do []func()) {
 	writes := p.out.delegated && p.limits.write > 0
 	reads := s.part > 0 && p.limits.frame > 0
 	waits, stuck := p.sweepLeft()
+	if writes && p.count != nil && !s.asking {
+		s.asking = true
+		p.tasks.Add(1)
+		go p.askUnread() // ends when the pipe has answered, at the latest when the worker is dead
+	}
 	switch {
-	case writes && s.write.still(s.clock, p.out.claimed+p.out.writes, p.unread()) >= p.limits.write:
+	case writes && s.write.still(s.clock, p.out.claimed+p.out.writes, s.unread) >= p.limits.write:
 		return false, p.stalled(fmt.Errorf("%w: nothing of what is being written to it was read for %v", ErrWriteStall, p.limits.write))
 	case reads && s.frame.still(s.clock, s.reads, 0) >= p.limits.frame:
 		return false, p.stalled(fmt.Errorf("%w: %d bytes of it came, and nothing more for %v", ErrFrameStall, s.part, p.limits.frame))
@@ -98,13 +106,14 @@ func (p *Peer) sweepStalls() (again bool, do []func()) {
 	return again, do
 }
 
-// unread is how much of what was written has not been read; 0 where the stream cannot tell.
-func (p *Peer) unread() uint64 {
-	if p.count == nil {
-		return 0
-	}
+// askUnread finds out how much of what was written has not been read. A worker that splices can hold up who asks (P50), and so neither the lock is
+// held meanwhile nor the sweep, which looks after other connections too.
+func (p *Peer) askUnread() {
+	defer p.tasks.Done()
 	n, _, _ := p.count.Unread() // fails for a closed stream only
-	return uint64(n)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stalls.unread, p.stalls.asking = uint64(n), false
 }
 
 // sweepLeft looks at the calls whose callers have left; locked. waits says that there are some which are not stuck, stuck that some are from

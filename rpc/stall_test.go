@@ -53,6 +53,40 @@ func TestP6_WriteStall(t *testing.T) {
 	}
 }
 
+// mute is a ring whose other side does not let it see what has been read.
+type mute struct {
+	*ringStream
+	lives chan struct{}
+}
+
+func (m mute) Unread() (int, bool, error) {
+	<-m.lives
+	return 0, false, nil
+}
+
+// P50: who asks what has been read may have to wait until the worker is dead. Nobody else waits with it.
+func TestP50_NobodyWaitsForUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lives := make(chan struct{})
+		muteEnds := func(t testing.TB) (host, worker stream) {
+			host, worker = ringEnds(t)
+			return mute{host.(*ringStream), lives}, worker
+		}
+		host, _, _ := connectWire(t, muteEnds, 8, rpc.HostOptions{WriteStall: 3 * time.Second})
+		start := time.Now()
+		first := background(t.Context(), host, "m", make([]byte, 200<<10))
+		ctx, cancelCall := context.WithTimeout(t.Context(), time.Second)
+		defer cancelCall()
+		_, cause := delivery(t, host.Call(ctx, "m", nil, nil, rpc.CallOptions{}))
+		passed(t, start, time.Second)
+		require.ErrorIs(t, cause, context.DeadlineExceeded)
+		_, cause = delivery(t, (<-first).err)
+		passed(t, start, 3*time.Second)
+		require.ErrorIs(t, cause, rpc.ErrWriteStall)
+		close(lives)
+	})
+}
+
 func TestSlowReaderIsNoStall(t *testing.T) {
 	bubbles(t, func(t *testing.T, ends makeEnds) {
 		host, w, _ := connectWire(t, ends, 8, rpc.HostOptions{WriteStall: 3 * time.Second})

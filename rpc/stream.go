@@ -53,7 +53,7 @@ type SoonReader interface {
 // Unreader is a Stream that can tell how much of what was written has not been read yet, in bytes. With it a call whose last byte a dead
 // worker has never read is known not to have been executed.
 type Unreader interface {
-	// Unread may be called at any moment. gone says that nobody is left who could read: n is final.
+	// Unread may be called at any moment, and may block as long as the other side lives. gone says that nobody is left who could read: n is final.
 	Unread() (n int, gone bool, err error)
 }
 

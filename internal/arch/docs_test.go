@@ -15,7 +15,7 @@ import (
 var groups = []int{14, 11, 4, 10, 10}
 
 // pitfalls is the number of the last line of docs/pitfalls.md.
-const pitfalls = 49
+const pitfalls = 50
 
 // states and events are the columns and rows of the table of a worker connection, in docs/behavior.md.
 var (
