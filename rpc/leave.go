@@ -50,7 +50,8 @@ func (p *Peer) leave(c *call) bool {
 // written is withdrawn, any other is canceled and keeps its place until its terminal message.
 func (p *Peer) abandon(ctx context.Context, c *call) error {
 	err := &CallError{Delivery: p.revoke(c), Err: context.Cause(ctx)}
-	if c.ping || err.Delivery == NotSent && !c.begun {
+	answered := p.calls.pending.get(c.id) != c // by a worker that did not wait for the call; the reader has it in hand
+	if c.ping || err.Delivery == NotSent && !c.begun && !answered {
 		p.calls.pending.remove(c.id)
 		p.mu.Unlock()
 		free(c.freed)
