@@ -11,8 +11,9 @@ import (
 )
 
 // Handler answers the calls of the other side. ServeCall runs on several goroutines at once if more than one call was agreed. ctx ends when the
-// caller gives up, its time is over, or the connection ends. A *RemoteError is sent as it is, any other error with the code "error"; a
-// panic is an error with the code "panic".
+// caller gives up, its time is over, or the connection ends. result is anything that MessagePack encodes; a []byte or msgpack.RawMessage of 16 KiB and
+// more is sent from where it is, and must not change before: with one call at a time, until the next one. A *RemoteError is sent as it is, any other
+// error with the code "error"; a panic is an error with the code "panic".
 type Handler interface {
 	ServeCall(ctx context.Context, r *Request) (result any, err error)
 }
@@ -35,8 +36,9 @@ type Request struct {
 	buf    []byte // kept for the next request
 }
 
-// Decode decodes the arguments into what v points to; nothing in it aliases the request. A handler that has done nothing yet returns the
-// error as it is: it tells the caller that the handler has not run.
+// Decode decodes the arguments into what v points to. What comes of it is the handler's to keep and to change; but bytes that are large may be those
+// that a further Decode, or Bytes, looks at. A handler that has done nothing yet returns the error as it is: it tells the caller that the handler has
+// not run.
 func (r *Request) Decode(v any) error {
 	taken, err := decodeBody(r.args, v, r.body != nil)
 	if taken {

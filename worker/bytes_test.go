@@ -31,7 +31,9 @@ func TestHandleBytes(t *testing.T) {
 				return in[:len(in)/2], nil
 			})
 			HandleBytes(w, "none", func(context.Context, []byte) ([]byte, error) { return nil, nil })
-			HandleBytes(w, "error", func(_ context.Context, in []byte) ([]byte, error) { return in, &Error{Code: "mine", Message: string(in)} })
+			HandleBytes(w, "error", func(_ context.Context, in []byte) ([]byte, error) {
+				return in, &Error{Code: "mine", Message: string(in)}
+			})
 			HandleBytes(w, "panic", func(_ context.Context, in []byte) ([]byte, error) { panic(string(in)) })
 			s := newSession(t, w, rpc.HostOptions{})
 			var out []byte

@@ -40,8 +40,9 @@ func New(o Options) *Worker {
 // Handle has calls of that method answered by f. The name is 1 to 255 bytes long, and each name has one handler; mistakes are reported by
 // Run and Serve, and to the host. Handlers are registered before Run or Serve: a connection has those that are there when it begins.
 //
-// The arguments are decoded into a fresh In, which aliases nothing; if they do not fit, the call fails without f. What f returns is encoded at once.
-// msgpack.RawMessage as In or Out is the MessagePack value itself.
+// The arguments are decoded into a fresh In, which is f's to keep; if they do not fit, the call fails without f. What f returns is encoded at once, but
+// a []byte or msgpack.RawMessage of 16 KiB and more is sent from where it is and must stay as it is until it has been sent: a worker with one call in
+// flight may write to it in its next call, others leave it alone. msgpack.RawMessage as In or Out is the MessagePack value itself.
 //
 // ctx ends when the caller gives up, when its time is over, and when the worker is to end. f is called on several goroutines at
 // a time if the worker has more than one call in flight. A panic in f fails that call alone, and the caller sees the stack.
