@@ -148,7 +148,7 @@ func TestResultGoesIntoTheCallersMemory(t *testing.T) {
 			require.True(t, bytes.Equal(encodedBytes(b), raw))
 			require.Same(t, &room[0], &raw[0])
 
-			short := make([]byte, size-1, size-1)
+			short := make([]byte, size-1)
 			was := bytes.Clone(short)
 			out = short
 			require.NoError(t, p.host.Call(t.Context(), "echo", b, &out, rpc.CallOptions{}))
