@@ -91,7 +91,7 @@ func (a *Assembler) opened(h Header) *partial {
 	return a.open[part{h.ID, h.Type}]
 }
 
-// expect takes the header of a frame of whose payload only a part is there, TotalSize bytes at least. It returns the message that it
+// expect takes the header of a frame of whose payload only a part is there, of one that begins a cut message TotalSize bytes at least. It returns the message that it
 // belongs to, and what is there of that.
 func (a *Assembler) expect(h Header, payload []byte) (*partial, []byte, error) {
 	length, p := int(h.Length), a.opened(h)

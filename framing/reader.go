@@ -85,15 +85,17 @@ func (r *Reader) Next() (m Message, ok bool, err error) {
 // divert has the rest of the frame at the front read past the buffer, if it is large.
 func (r *Reader) divert() error {
 	have := r.buffer.Rest()
-	if len(have) < HeaderSize+TotalSize {
+	if len(have) < HeaderSize {
 		return nil
 	}
 	h, err := Parse(have)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if h.Length < direct {
+	case h.Length < direct:
 		return nil
+	case len(have) < HeaderSize+TotalSize && h.Flags&More != 0 && r.parts.opened(h) == nil:
+		return nil // it begins with a length that has not come
 	}
 	rest := HeaderSize + int(h.Length) - len(have)
 	p, payload, err := r.parts.expect(h, have[HeaderSize:])
