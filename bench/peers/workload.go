@@ -23,6 +23,8 @@ func (w workload) alone() bool { return w.InFlight == 1 }
 // Record is the payload that is no bytes: ten fields, which each contender sends in its own encoding.
 // It is exported because net/rpc takes no others.
 type Record struct {
+	_msgpack struct{} `msgpack:",as_array"` // fields by position, without their names, as gob and protobuf send them
+
 	Name   string   `json:"name" msgpack:"name"`
 	Path   string   `json:"path" msgpack:"path"`
 	Kind   string   `json:"kind" msgpack:"kind"`

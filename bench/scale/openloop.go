@@ -24,6 +24,7 @@ type openLoop struct {
 	late    histogram            // from when it was due until somebody was told to make it
 	failed  atomic.Int64
 	pending atomic.Int64 // due, and neither answered nor failed
+	due     chan time.Time // those that nobody makes yet; if nil, run makes one
 
 	mu  sync.Mutex
 	err error // the first
@@ -40,36 +41,45 @@ func poisson(rate float64, seed uint64) func() time.Duration {
 	return func() time.Duration { return time.Duration(random.ExpFloat64() / rate * float64(time.Second)) }
 }
 
+const (
+	// openGoroutines make the calls of an open loop. They are there before it begins: where each call that finds all others waiting starts a goroutine of
+	// its own, one slow moment leaves hundreds of thousands, and the runtime is busy with their stacks from then on.
+	openGoroutines = 4096
+	// openBacklog is how many calls wait for one of those. Further ones hold the dispatcher up, and count from when they were due all the same.
+	openBacklog = 1 << 20
+)
+
 // run sends calls for so long, or until ctx ends, and returns when all have ended. pending is what was still under way when the last one had been sent.
 func (o *openLoop) run(ctx context.Context, length time.Duration) (pending int64) {
 	all, cancel := context.WithTimeout(context.Background(), length+patience)
 	defer cancel()
 	var callers sync.WaitGroup
-	due := make(chan time.Time) // to callers that have nothing to do: they come back with the stack that they have grown
+	if o.due == nil {
+		o.due = make(chan time.Time, openBacklog)
+	}
+	for range openGoroutines {
+		callers.Go(func() { o.make(all) }) // ends when no more calls are due
+	}
 	begin := time.Now()
 	for at := begin.Add(o.gap()); at.Sub(begin) < length && ctx.Err() == nil; at = at.Add(o.gap()) {
-		time.Sleep(time.Until(at)) // the sleep is coarse; all that are due when it ends go at once
+		if wait := time.Until(at); wait > 0 {
+			time.Sleep(wait) // the sleep is coarse; all that are due when it ends go at once
+		}
 		o.late.add(time.Since(at))
 		o.pending.Add(1)
-		select {
-		case due <- at:
-		default:
-			first := at
-			// Ends when no more calls are due.
-			callers.Go(func() { o.make(all, first, due) })
-		}
+		o.due <- at
 	}
-	close(due)
+	close(o.due)
 	pending = o.pending.Load()
 	callers.Wait()
 	return pending
 }
 
-// make makes one call, then others.
-func (o *openLoop) make(all context.Context, at time.Time, due <-chan time.Time) {
+// make makes calls when they are due.
+func (o *openLoop) make(all context.Context) {
 	ctx, cancel := context.WithCancel(all) // of its own, as any real caller has
 	defer cancel()
-	for open := true; open; at, open = <-due {
+	for at := range o.due {
 		if err := o.call(ctx); err != nil {
 			o.fail(err)
 		}
@@ -125,12 +135,12 @@ func openLoopRow(o broker.PoolOptions, s settings) (r row, err error) {
 		return r, err
 	}
 	runtime.GC()
-	loop := &openLoop{call: c.echo(), gap: poisson(most/2, s.seed)}
+	loop := &openLoop{call: c.echo(), gap: poisson(most/2, s.seed), due: make(chan time.Time, openBacklog)}
 	before, err := cpu(c.pids())
 	if err != nil {
 		return r, err
 	}
-	stop := c.watchQueue(s.open / queueSamples)
+	stop := c.watchQueue(s.open/queueSamples, func() int { return len(loop.due) })
 	begin := time.Now()
 	pending := loop.run(context.Background(), s.open)
 	took := time.Since(begin)
@@ -181,8 +191,8 @@ func (r *row) addOpenLoop(o *openLoop, most float64, took time.Duration) {
 // queueSamples is how often the queue is looked at in an open loop.
 const queueSamples = 600
 
-// watchQueue looks at how many callers wait, every so often until stop is called, which returns what was seen.
-func (c *crew) watchQueue(every time.Duration) (stop func() []int) {
+// watchQueue looks at how many callers wait, every so often until stop is called, which returns what was seen. more says how many wait elsewhere.
+func (c *crew) watchQueue(every time.Duration, more func() int) (stop func() []int) {
 	var samples []int
 	done := make(chan struct{})
 	var watcher sync.WaitGroup
@@ -193,7 +203,7 @@ func (c *crew) watchQueue(every time.Duration) (stop func() []int) {
 		for {
 			select {
 			case <-ticker.C:
-				samples = append(samples, c.Snapshot().Waiting)
+				samples = append(samples, c.Snapshot().Waiting+more())
 			case <-done:
 				return
 			}

@@ -59,7 +59,7 @@ func (c *crew) snapshotRow(n int, s settings) (row, error) {
 	pids := c.pids()
 	loop := newClosedLoop(func() []int { return pids }, c.echo())
 	watched, alone, err := inTurns(s.rounds, func() (gauge.Figures, error) {
-		stop := c.watchQueue(lookEvery)
+		stop := c.watchQueue(lookEvery, func() int { return 0 })
 		defer stop()
 		return loop.round(s.length)
 	}, func() (gauge.Figures, error) { return loop.round(s.length) })
