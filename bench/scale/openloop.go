@@ -23,7 +23,7 @@ type openLoop struct {
 	latency histogram            // from when a call was due to its answer
 	late    histogram            // from when it was due until somebody was told to make it
 	failed  atomic.Int64
-	pending atomic.Int64 // due, and neither answered nor failed
+	pending atomic.Int64   // due, and neither answered nor failed
 	due     chan time.Time // those that nobody makes yet; if nil, run makes one
 
 	mu  sync.Mutex
