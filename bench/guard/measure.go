@@ -50,7 +50,8 @@ const (
 //
 // What is not judged says little: a p99 anywhere; the mean of one caller placed freely, which is how cores wake up; the p50 of a call that
 // lasts about as long as a process runs before another's turn, since most of the floor's pass between two turns and hardly any of ours.
-// A crowd's times have its waiting in them, and the floor has none.
+// A crowd's times have its waiting in them, and the floor has none. A crowd at one worker, placed freely, makes a third more calls in one run than in
+// another: it depends on who finds whom in the middle of a batch.
 var guarded = []target{
 	{subject{"64B/c1/w1/f1", pinned}, []string{p50, mean, cpu}},
 	{subject{"64B/c1/w1/f1", free}, []string{p50, cpu}},
@@ -58,7 +59,6 @@ var guarded = []target{
 	{subject{"1MiB/c1/w1/f1", pinned}, []string{mean, cpu}},
 	{subject{"struct/c1/w1/f1", pinned}, []string{p50, mean, cpu}},
 	{subject{"64B/c256/w1/f64", pinned}, []string{rate, cpu}},
-	{subject{"64B/c256/w1/f64", free}, []string{rate, cpu}},
 	{subject{"64B/c256/w8/f1", pinned}, []string{rate, cpu}},
 	{subject{"64B/c256/w8/f1", free}, []string{rate, cpu}},
 }
