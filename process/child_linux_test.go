@@ -20,7 +20,7 @@ func TestL5_9_P47_NoThreadAndNoPollingForIdleChildren(t *testing.T) {
 		p, _ := sleeper(t)
 		all = append(all, p)
 	}
-	require.Less(t, threads(t)-before, 10)
+	require.Less(t, threads(t)-before, children/4, "one blocked thread each would stand out from the runtime's own")
 
 	// All that a process has are two goroutines that wait for the poller.
 	waiting := regexp.MustCompile(`goroutine \d+ \[IO wait[^\]]*\]:`)
