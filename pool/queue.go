@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // waiter is a caller that waits for a place on a worker. While it is in the queue it belongs to the pool; whoever takes it out, under
 // the pool's mutex, decides its fate and then sends on decided, once. A caller that leaves early takes itself out, or takes note of
@@ -51,19 +54,15 @@ func (l *line) remove(w *waiter) {
 // queue holds the callers that wait. Retried calls stand before all others, in their own order. Those that are to have a worker alone stand apart:
 // see Pool.arrange. It is guarded by the pool's mutex.
 //
-// Waiters are reused, within one pool only: a channel made in a synctest bubble must not leave it.
+// Waiters are used again, within one pool only: a channel made in a synctest bubble must not leave it.
 type queue struct {
 	bound   int // newcomers that may wait; negative: nobody may
 	retried line
 	waiting line
 	alone   line // retried, too
 
-	free *waiter // linked by next
-	kept int     // length of free
+	used sync.Pool // of *waiter; alone not guarded: callers come back to it without the mutex
 }
-
-// maxKept bounds the waiters kept for reuse.
-const maxKept = 1024
 
 func (q *queue) length() int { return q.retried.length + q.waiting.length + q.alone.length }
 
@@ -94,13 +93,10 @@ func (q *queue) joinAlone() *waiter {
 
 // unused returns a waiter that is in no line.
 func (q *queue) unused() *waiter {
-	w := q.free
-	if w == nil {
-		return &waiter{decided: make(chan struct{}, 1)}
+	if w, ok := q.used.Get().(*waiter); ok {
+		return w
 	}
-	q.free, w.next = w.next, nil
-	q.kept--
-	return w
+	return &waiter{decided: make(chan struct{}, 1)}
 }
 
 // pop takes out the caller whose turn it is; nil if nobody waits, but for those who stand apart.
@@ -140,12 +136,8 @@ func (q *queue) drop() *waiter {
 	return all.first
 }
 
-// recycle keeps a waiter whose fate has been learned for the next caller.
+// recycle keeps a waiter whose fate has been learned for another caller.
 func (q *queue) recycle(w *waiter) {
 	w.worker, w.err = nil, nil
-	if q.kept >= maxKept {
-		return
-	}
-	w.next, q.free = q.free, w
-	q.kept++
+	q.used.Put(w)
 }

@@ -123,7 +123,7 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*worker, error) {
 		w.timer.Stop()
 	}
 	got, err := w.worker, w.err
-	p.recycle(w)
+	p.queue.recycle(w)
 	if left != nil {
 		err = p.explain(left)
 	}
@@ -153,12 +153,6 @@ func (p *Pool) leave(w *waiter) bool {
 	p.mu.Unlock()
 	fx.run()
 	return left
-}
-
-func (p *Pool) recycle(w *waiter) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.queue.recycle(w)
 }
 
 // classOfWait says whose matter it is that a caller got no worker.
