@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/stdcrew/stdcrew/broker"
 )
@@ -106,8 +107,9 @@ func (s *stage) counts() (started, lost, internalErrors int64) {
 	return started, lost, internalErrors
 }
 
-// warmUp does a little of everything once and returns what a program holds when all of it is over: what comes with the first process and with
-// many calls at a time stays, and is no leak.
+// warmUp does a little of everything and returns what a program holds when all of it is over: what comes with the first process and with
+// many calls at a time stays, and is no leak. How many threads stay depends on how many system calls there were at a time, so all of it happens
+// side by side, and more than once.
 func warmUp(o *chaosOptions, mark string) (stock, error) {
 	s, err := newStage(o, mark)
 	if err != nil {
@@ -115,21 +117,34 @@ func warmUp(o *chaosOptions, mark string) (stock, error) {
 	}
 	calls := callLog{note: func(string, ...any) {}}
 	ctx := context.Background()
-	var once sync.WaitGroup
-	errs := make(chan error, o.callers+len(s.lanes))
+	var all errgroup.Group
 	for range o.callers {
-		once.Go(func() { errs <- prove(ctx, &calls, s.echo) }) // ends when it is answered, or after callBound
+		all.Go(func() error { // ends when its calls are answered, or one after callBound
+			for range warmUpCalls {
+				if err := prove(ctx, &calls, s.echo); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
 	for _, l := range s.lanes {
-		once.Go(func() { errs <- l.throw(ctx, fault{kind: "exit-0", beside: mostBeside}, &calls) }) // likewise
+		all.Go(func() error { // likewise
+			for _, kind := range warmUpFaults {
+				if err := l.throw(ctx, fault{kind: kind, beside: mostBeside}, &calls); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
-	once.Wait()
-	err = s.crew.close()
-	for range cap(errs) {
-		err = errors.Join(err, <-errs)
-	}
-	if err != nil {
+	if err := errors.Join(all.Wait(), s.crew.close()); err != nil {
 		return stock{}, fmt.Errorf("warm-up: %w", err)
 	}
 	return settledStock(ctx, mark)
 }
+
+const warmUpCalls = 100 // of each caller
+
+// warmUpFaults is what each lane goes through: a worker that ends, one that leaves processes behind, one that writes much.
+var warmUpFaults = []string{"exit-0", "daemon", "stderr-lines"}
