@@ -9,13 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/rawpipe"
 	"github.com/stdcrew/stdcrew/worker"
 )
 
 func TestMain(m *testing.M) {
 	worker.Main(workers)
 	if len(os.Args) == 3 && os.Args[1] == pongCommand {
-		exit(pong(os.Args[2]))
+		exit(rawpipe.Echo(os.Args[2]))
 	}
 	os.Exit(m.Run())
 }

@@ -26,6 +26,7 @@ import (
 	"os"
 
 	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/rawpipe"
 	"github.com/stdcrew/stdcrew/worker"
 )
 
@@ -40,7 +41,7 @@ type settings struct {
 func main() {
 	worker.Main(workers)
 	if len(os.Args) == 3 && os.Args[1] == pongCommand {
-		exit(pong(os.Args[2]))
+		exit(rawpipe.Echo(os.Args[2]))
 	}
 	var s settings
 	flag.IntVar(&s.rounds, "rounds", 7, "measure each kind `N` times, in turns")

@@ -1,14 +1,11 @@
-//go:build unix
-
 package main
 
 import (
 	"context"
 	"errors"
-	"io"
 	"strconv"
 
-	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/rawpipe"
 )
 
 // The floor: ping-pong by system calls that block, with one child, or with several at the same time from one host. No poller, no frame and
@@ -22,9 +19,12 @@ var floor = contender{
 
 const floorRole = "floor"
 
-func init() { roles[floorRole] = serveFloor }
+func init() { roles[floorRole] = func(args []string) error { return rawpipe.Echo(args[0]) } }
 
 func startFloor(w workload) (*session, error) {
+	if rawpipe.Unsupported != nil {
+		return nil, rawpipe.Unsupported
+	}
 	size := payloads[w.Payload]
 	var children []*child
 	closeAll := func() (err error) {
@@ -51,10 +51,7 @@ func startFloor(w workload) (*session, error) {
 		to, from := int(children[i].to.Fd()), int(children[i].from.Fd()) // asking for them makes them block
 		sent, got, proven := bytesOf(size, i), make([]byte, size), false
 		return func(context.Context) error {
-			if err := gauge.WriteAll(to, sent); err != nil {
-				return err
-			}
-			if err := gauge.ReadAll(from, got); err != nil {
+			if err := rawpipe.RoundTrip(to, from, sent, got); err != nil {
 				return err
 			}
 			fully := !proven
@@ -63,22 +60,4 @@ func startFloor(w workload) (*session, error) {
 		}
 	}
 	return &session{caller: caller, callers: len(children), pids: pids, close: closeAll}, nil
-}
-
-func serveFloor(args []string) error {
-	size, err := strconv.Atoi(args[0])
-	if err != nil || size < 1 { // without a byte to wait for it would answer for ever
-		return errors.New("the floor's size must be a positive number")
-	}
-	buffer := make([]byte, size)
-	for {
-		if err := gauge.ReadAll(0, buffer); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if err := gauge.WriteAll(1, buffer); err != nil {
-			return err
-		}
-	}
 }
