@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/placement"
 	"github.com/stdcrew/stdcrew/bench/internal/rawpipe"
 	"github.com/stdcrew/stdcrew/worker"
 )
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestMeasure(t *testing.T) {
-	s := settings{rounds: 2, calls: 20, size: 64, placement: free}
+	s := settings{rounds: 2, calls: 20, size: 64, placement: placement.Free}
 	results, err := measure(s)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip(err)
@@ -45,10 +46,9 @@ func TestMeasure(t *testing.T) {
 
 func TestSettingsAreChecked(t *testing.T) {
 	require.NoError(t, settings{rounds: 1, calls: 1, size: 64}.check())
-	require.EqualError(t, settings{placement: "loose", size: maxSize + 1}.check(), "-rounds 0: at least one is needed\n"+
+	require.EqualError(t, settings{size: maxSize + 1}.check(), "-rounds 0: at least one is needed\n"+
 		"-calls 0: at least one is needed\n"+
-		"-size 4097: must be 1 to 4096, which a pipe takes at once\n"+
-		"-placement loose: must be free or pinned")
+		"-size 4097: must be 1 to 4096, which a pipe takes at once")
 }
 
 func TestMeasureDeaths(t *testing.T) {

@@ -24,8 +24,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 
-	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/placement"
 	"github.com/stdcrew/stdcrew/bench/internal/rawpipe"
 	"github.com/stdcrew/stdcrew/worker"
 )
@@ -49,7 +50,7 @@ func main() {
 	flag.IntVar(&s.size, "size", 64, "send `N` bytes there and back")
 	flag.IntVar(&s.deaths, "deaths", 0, "measure the deaths of `N` workers instead")
 	flag.BoolVar(&s.json, "json", false, "print JSON instead of a table")
-	flag.StringVar(&s.placement, "placement", "", "measure only `free` or pinned, in this process, and print JSON")
+	placement.Flag(flag.CommandLine, &s.placement)
 	flag.Parse()
 	exit(s.run())
 }
@@ -70,17 +71,17 @@ func (s settings) run() error {
 		return s.runDeaths()
 	}
 	if s.placement != "" {
-		return s.measureHere()
+		return placement.Here(s.placement, func() ([]result, error) { return measure(s) })
 	}
 	var all []result
-	for _, placement := range []string{free, pinned} {
-		results, err := s.measureElsewhere(placement)
+	for _, where := range placement.All {
+		results, err := placement.Elsewhere[result](where, s.arguments()...)
 		if errors.Is(err, errors.ErrUnsupported) {
-			fmt.Fprintf(os.Stderr, "bench: left out %s: %v\n", placement, err)
+			fmt.Fprintf(os.Stderr, "bench: left out %s: %v\n", where, err)
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", placement, err)
+			return fmt.Errorf("%s: %w", where, err)
 		}
 		all = append(all, results...)
 	}
@@ -88,6 +89,11 @@ func (s settings) run() error {
 		return json.NewEncoder(os.Stdout).Encode(all)
 	}
 	return printTable(os.Stdout, s, all)
+}
+
+// arguments are the flags with which another process measures the same.
+func (s settings) arguments() []string {
+	return []string{"-rounds", strconv.Itoa(s.rounds), "-calls", strconv.Itoa(s.calls), "-size", strconv.Itoa(s.size)}
 }
 
 func (s settings) check() error {
@@ -104,22 +110,5 @@ func (s settings) check() error {
 	if s.size < 1 || s.size > maxSize {
 		problems = append(problems, fmt.Errorf("-size %d: must be 1 to %d, which a pipe takes at once", s.size, maxSize))
 	}
-	if s.placement != "" && s.placement != free && s.placement != pinned {
-		problems = append(problems, fmt.Errorf("-placement %s: must be %s or %s", s.placement, free, pinned))
-	}
 	return errors.Join(problems...)
-}
-
-// measureHere measures in this process, for the one that asked.
-func (s settings) measureHere() error {
-	if s.placement == pinned {
-		if err := gauge.PinTo(pinnedCPU); err != nil {
-			return err
-		}
-	}
-	results, err := measure(s)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(os.Stdout).Encode(results)
 }

@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/placement"
 	"github.com/stdcrew/stdcrew/bench/internal/report"
 )
 
 var (
-	crowd = target{subject{"64B/c256/w8/f1", free}, []string{p50, cpu, rate}}
-	lone  = target{subject{"64B/c1/w1/f1", pinned}, []string{p50}}
+	crowd = target{subject{"64B/c256/w8/f1", placement.Free}, []string{p50, cpu, rate}}
+	lone  = target{subject{"64B/c1/w1/f1", placement.Pinned}, []string{p50}}
 )
 
 // script is a measurer that returns one measurement after the other, and notes how long each was.
@@ -169,8 +170,8 @@ func steadily(ratio float64) measurer {
 }
 
 func TestRun(t *testing.T) {
-	if gauge.PinUnsupported != nil {
-		t.Skip(gauge.PinUnsupported)
+	if placement.PinUnsupported != nil {
+		t.Skip(placement.PinUnsupported)
 	}
 	file := filepath.Join(t.TempDir(), "guard.json")
 	var out bytes.Buffer

@@ -16,7 +16,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/placement"
 	"github.com/stdcrew/stdcrew/bench/internal/report"
 )
 
@@ -40,9 +40,9 @@ func run(measure measurer, args []string, recording bool, out io.Writer) error {
 		return err
 	}
 	targets := guarded
-	if gauge.PinUnsupported != nil {
-		fmt.Fprintf(os.Stderr, "guard: left out %s: %v\n", pinned, gauge.PinUnsupported)
-		targets = slices.DeleteFunc(slices.Clone(guarded), func(t target) bool { return t.Placement == pinned })
+	if placement.PinUnsupported != nil {
+		fmt.Fprintf(os.Stderr, "guard: left out %s: %v\n", placement.Pinned, placement.PinUnsupported)
+		targets = slices.DeleteFunc(slices.Clone(guarded), func(t target) bool { return t.Placement == placement.Pinned })
 	}
 	here := report.Here()
 	if !recording {

@@ -10,18 +10,13 @@ import (
 	"time"
 
 	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/placement"
 	"github.com/stdcrew/stdcrew/bench/internal/report"
 )
 
 const (
 	rounds = 15 // of each contender, in turns, in a first measurement
 	length = 100 * time.Millisecond
-)
-
-// Names of placements, as peers has them.
-const (
-	free   = "free"
-	pinned = "pinned"
 )
 
 // subject is what is measured, by the names that peers has for it.
@@ -53,14 +48,14 @@ const (
 // A crowd's times have its waiting in them, and the floor has none. A crowd at one worker, placed freely, makes a third more calls in one run than in
 // another: it depends on who finds whom in the middle of a batch.
 var guarded = []target{
-	{subject{"64B/c1/w1/f1", pinned}, []string{p50, mean, cpu}},
-	{subject{"64B/c1/w1/f1", free}, []string{p50, cpu}},
-	{subject{"4KiB/c1/w1/f1", pinned}, []string{p50, mean, cpu}},
-	{subject{"1MiB/c1/w1/f1", pinned}, []string{mean, cpu}},
-	{subject{"struct/c1/w1/f1", pinned}, []string{p50, mean, cpu}},
-	{subject{"64B/c256/w1/f64", pinned}, []string{rate, cpu}},
-	{subject{"64B/c256/w8/f1", pinned}, []string{rate, cpu}},
-	{subject{"64B/c256/w8/f1", free}, []string{rate, cpu}},
+	{subject{"64B/c1/w1/f1", placement.Pinned}, []string{p50, mean, cpu}},
+	{subject{"64B/c1/w1/f1", placement.Free}, []string{p50, cpu}},
+	{subject{"4KiB/c1/w1/f1", placement.Pinned}, []string{p50, mean, cpu}},
+	{subject{"1MiB/c1/w1/f1", placement.Pinned}, []string{mean, cpu}},
+	{subject{"struct/c1/w1/f1", placement.Pinned}, []string{p50, mean, cpu}},
+	{subject{"64B/c256/w1/f64", placement.Pinned}, []string{rate, cpu}},
+	{subject{"64B/c256/w8/f1", placement.Pinned}, []string{rate, cpu}},
+	{subject{"64B/c256/w8/f1", placement.Free}, []string{rate, cpu}},
 }
 
 // measurement is what one run of peers comes to.
@@ -79,7 +74,7 @@ const (
 
 // disturbed says that others have changed what was measured.
 func (m measurement) disturbed(s subject) bool {
-	if s.Placement == pinned {
+	if s.Placement == placement.Pinned {
 		return m.others > float64(runtime.NumCPU()-1)+pinnedTolerates
 	}
 	return m.others > freeTolerates
@@ -117,7 +112,7 @@ func measure(peers *exec.Cmd) (m measurement, err error) {
 	if err != nil {
 		return m, err
 	}
-	results, err := report.Run(peers)
+	results, err := report.Run[report.Result](peers)
 	if err != nil {
 		return m, err
 	}

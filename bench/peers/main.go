@@ -16,7 +16,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,9 +23,10 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"time"
 
-	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/placement"
 	"github.com/stdcrew/stdcrew/bench/internal/report"
 	"github.com/stdcrew/stdcrew/worker"
 )
@@ -52,7 +52,7 @@ func main() {
 	flag.StringVar(&s.workloads, "workloads", "", "only workloads whose name matches the `pattern`")
 	flag.BoolVar(&s.all, "all", false, "every combination of payload, callers, workers and calls in flight")
 	flag.StringVar(&s.out, "out", "", "write all rounds as JSON to `file`, too")
-	flag.StringVar(&s.placement, "placement", "", "measure only `free` or pinned, in this process, and print JSON")
+	placement.Flag(flag.CommandLine, &s.placement)
 	flag.Parse()
 	exit(s.run())
 }
@@ -71,19 +71,19 @@ func (s settings) run() error {
 		return err
 	}
 	if s.placement != "" {
-		return s.measureHere(chosen)
+		return placement.Here(s.placement, func() ([]report.Result, error) { return s.measureAll(chosen) })
 	}
 	r := newReport(s, chosen)
 	for _, name := range chosen.workloads {
-		for _, placement := range []string{free, pinned} {
-			fmt.Fprintf(os.Stderr, "%s, %s\n", name, placement)
-			results, err := s.measureElsewhere(name, placement)
+		for _, where := range placement.All {
+			fmt.Fprintf(os.Stderr, "%s, %s\n", name, where)
+			results, err := placement.Elsewhere[report.Result](where, s.arguments(name)...)
 			if errors.Is(err, errors.ErrUnsupported) {
-				fmt.Fprintf(os.Stderr, "left out %s: %v\n", placement, err)
+				fmt.Fprintf(os.Stderr, "left out %s: %v\n", where, err)
 				continue
 			}
 			if err != nil {
-				return fmt.Errorf("%s, %s: %w", name, placement, err)
+				return fmt.Errorf("%s, %s: %w", name, where, err)
 			}
 			r.Results = append(r.Results, results...)
 		}
@@ -94,6 +94,14 @@ func (s settings) run() error {
 		}
 	}
 	return r.Print(os.Stdout)
+}
+
+// arguments are the flags with which another process measures one workload in the same way.
+func (s settings) arguments(workload string) []string {
+	return []string{
+		"-workloads", "^" + regexp.QuoteMeta(workload) + "$", "-only", s.only,
+		"-rounds", strconv.Itoa(s.rounds), "-time", s.length.String(), "-all=" + strconv.FormatBool(s.all),
+	}
 }
 
 func newReport(s settings, c choice) *report.Report {
@@ -169,25 +177,18 @@ func (c *choice) add(pattern *regexp.Regexp, name string) {
 	}
 }
 
-// measureHere measures in this process, for the one that asked.
-func (s settings) measureHere(c choice) error {
-	if s.placement == pinned {
-		if err := gauge.PinTo(pinnedCPU); err != nil {
-			return err
-		}
-	}
-	var all []report.Result
+func (s settings) measureAll(c choice) (all []report.Result, err error) {
 	for _, name := range c.workloads {
 		results, err := s.measure(name, c.contenders)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all = append(all, results...)
 	}
 	for i := range all {
 		all[i].Placement = s.placement
 	}
-	return json.NewEncoder(os.Stdout).Encode(all)
+	return all, nil
 }
 
 func (s settings) measure(name string, among []contender) ([]report.Result, error) {

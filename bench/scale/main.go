@@ -13,29 +13,19 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/stdcrew/stdcrew/bench/internal/gauge"
+	"github.com/stdcrew/stdcrew/bench/internal/placement"
 	"github.com/stdcrew/stdcrew/bench/internal/report"
 	"github.com/stdcrew/stdcrew/worker"
 )
-
-// Placements of host and workers.
-const (
-	free   = "free"   // wherever the operating system puts them
-	pinned = "pinned" // all on CPU pinnedCPU
-)
-
-const pinnedCPU = 0
 
 // settings is what the flags say.
 type settings struct {
@@ -81,7 +71,7 @@ func (s *settings) register(f *flag.FlagSet) {
 	f.Var(&s.starts, "starts", "`numbers` of workers that are asked for at once")
 	f.Uint64Var(&s.seed, "seed", 1, "`seed` of the arrivals in an open loop")
 	f.StringVar(&s.out, "out", "", "write everything as JSON to `file`, too")
-	f.StringVar(&s.placement, "placement", "", "measure only `free` or pinned, in this process, and print JSON")
+	placement.Flag(f, &s.placement)
 	f.IntVar(&s.host, "host", 0, "be the host of `N` workers that is measured beside another; what to do comes from standard input")
 }
 
@@ -116,19 +106,19 @@ func (s settings) run() error {
 		return err
 	}
 	if s.placement != "" {
-		return s.measureHere(chosen)
+		return placement.Here(s.placement, func() ([]table, error) { return s.measureAll(chosen) })
 	}
 	d := document{Machine: report.Here(), Rounds: s.rounds, Length: s.length}
 	for _, m := range chosen {
-		for _, placement := range m.placements() {
-			fmt.Fprintf(os.Stderr, "%s, %s\n", m.name, placement)
-			tables, err := s.measureElsewhere(m, placement)
+		for _, where := range m.placements() {
+			fmt.Fprintf(os.Stderr, "%s, %s\n", m.name, where)
+			tables, err := placement.Elsewhere[table](where, append(s.arguments(), "-only", "^"+regexp.QuoteMeta(m.name)+"$")...)
 			if errors.Is(err, errors.ErrUnsupported) {
-				d.Skipped = append(d.Skipped, fmt.Sprintf("%s, %s (%v)", m.name, placement, err))
+				d.Skipped = append(d.Skipped, fmt.Sprintf("%s, %s (%v)", m.name, where, err))
 				continue
 			}
 			if err != nil {
-				return fmt.Errorf("%s, %s: %w", m.name, placement, err)
+				return fmt.Errorf("%s, %s: %w", m.name, where, err)
 			}
 			d.Tables = append(d.Tables, tables...)
 		}
@@ -143,9 +133,9 @@ func (s settings) run() error {
 
 func (m measurement) placements() []string {
 	if m.pinned {
-		return []string{free, pinned}
+		return placement.All
 	}
-	return []string{free}
+	return []string{placement.Free}
 }
 
 // choose returns what to measure, or all that is wrong with the flags.
@@ -179,46 +169,18 @@ func (s settings) choose() (chosen []measurement, err error) {
 	return chosen, err
 }
 
-// measureHere measures in this process, for the one that asked.
-func (s settings) measureHere(chosen []measurement) error {
-	if s.placement == pinned {
-		if err := gauge.PinTo(pinnedCPU); err != nil {
-			return err
-		}
-	}
-	var all []table
+func (s settings) measureAll(chosen []measurement) (all []table, err error) {
 	for _, m := range chosen {
 		tables, err := m.run(s)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for i := range tables {
 			tables[i].Placement = s.placement
 		}
 		all = append(all, tables...)
 	}
-	return json.NewEncoder(os.Stdout).Encode(all)
-}
-
-// measureElsewhere has a fresh process answer one question: one that has been pinned stays so, and one that has measured has a heap.
-func (s settings) measureElsewhere(m measurement, placement string) (tables []table, err error) {
-	if placement == pinned && gauge.PinUnsupported != nil {
-		return nil, gauge.PinUnsupported
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	command := exec.Command(self, append(s.arguments(), "-placement", placement, "-only", "^"+regexp.QuoteMeta(m.name)+"$")...)
-	command.Stderr = os.Stderr
-	out, err := command.Output()
-	if err != nil {
-		return nil, fmt.Errorf("measure: %w", err)
-	}
-	if err := json.Unmarshal(out, &tables); err != nil {
-		return nil, fmt.Errorf("measure: read the results: %w", err)
-	}
-	return tables, nil
+	return all, nil
 }
 
 // numbers is a flag of several, smallest first.

@@ -1,2 +1,2 @@
-// Package gauge measures: what time calls and processes take, on which core they run, and what many rounds come to.
+// Package gauge measures: what time calls and processes take, and what many rounds come to.
 package gauge

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package gauge
+package placement
 
 import (
 	"errors"
@@ -11,5 +11,5 @@ import (
 // PinUnsupported is nil where processes can be pinned.
 var PinUnsupported = fmt.Errorf("a process cannot be pinned to a core on %s: %w; run it on Linux", runtime.GOOS, errors.ErrUnsupported)
 
-// PinTo is not possible here.
-func PinTo(int) error { return PinUnsupported }
+// pinTo is not possible here.
+func pinTo(int) error { return PinUnsupported }

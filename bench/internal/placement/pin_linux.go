@@ -1,4 +1,4 @@
-package gauge
+package placement
 
 import (
 	"fmt"
@@ -14,10 +14,10 @@ var PinUnsupported error
 // pinnedMark says to the re-executed program that it is pinned.
 const pinnedMark = "STDCREW_BENCH_PINNED"
 
-// PinTo returns in a process all of whose threads, and children, run on one CPU: this one or, where the program may not run there, the first
+// pinTo returns in a process all of whose threads, and children, run on one CPU: this one or, where the program may not run there, the first
 // where it may. An affinity belongs to a thread and the Go runtime has begun several by now, so the program is executed once more by the thread
 // that was pinned.
-func PinTo(cpu int) error {
+func pinTo(cpu int) error {
 	if os.Getenv(pinnedMark) != "" {
 		return os.Unsetenv(pinnedMark)
 	}
