@@ -62,12 +62,9 @@ func measure(s settings) (results []result, err error) {
 	return results, nil
 }
 
-// warmup is the share of a round's trips that are made before it, unmeasured.
-const warmup = 10 // one in so many
-
 // round makes len(times) round trips and fills times with what each took.
 func round(c contender, times []time.Duration) (gauge.Figures, error) {
-	for range len(times)/warmup + 1 {
+	for range len(times)/gauge.Warmup + 1 {
 		if err := c.roundTrip(); err != nil {
 			return gauge.Figures{}, err
 		}
@@ -90,11 +87,4 @@ func round(c contender, times []time.Duration) (gauge.Figures, error) {
 	return gauge.Summarize(times, after-before), nil
 }
 
-func cpuOfBoth(c contender) (time.Duration, error) {
-	host, err := gauge.CPUTime(os.Getpid())
-	if err != nil {
-		return 0, err
-	}
-	child, err := gauge.CPUTime(c.pid())
-	return host + child, err
-}
+func cpuOfBoth(c contender) (time.Duration, error) { return gauge.CPUTime(os.Getpid(), c.pid()) }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
 )
 
 // contender is one way to have other processes answer calls.
@@ -115,6 +117,22 @@ func callOf(w workload, i int) func(context.Context, calls) error {
 		proven = proven || err == nil
 		return err
 	}
+}
+
+// load makes the workload's calls.
+func (s *session) load(w workload) gauge.Load {
+	if s.host != nil {
+		return s.host
+	}
+	callers := w.Callers
+	if s.callers != 0 {
+		callers = s.callers
+	}
+	l := &gauge.ClosedLoop{PIDs: s.pids, Patience: patience, GiveUp: func() { _ = s.kill() }}
+	for i := range callers {
+		l.Callers = append(l.Callers, s.caller(i))
+	}
+	return l
 }
 
 // kill kills the workers, as an out-of-memory killer would, and a host that is not this process.

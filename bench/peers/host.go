@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
 )
 
 //go:embed scripts
@@ -96,9 +98,24 @@ func (h *host) round(ctx context.Context, length time.Duration) (took time.Durat
 	return r.Took, err
 }
 
-func (h *host) times(ctx context.Context) ([]time.Duration, error) {
+// Run has the callers call; if they do not end, host and workers are killed.
+func (h *host) Run(length time.Duration) (took time.Duration, err error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), length+patience, gauge.ErrStuck)
+	defer cancel()
+	return h.round(ctx, length)
+}
+
+// Times returns how long the calls of the last round took.
+func (h *host) Times() ([]time.Duration, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	r, err := h.ask(ctx, "times")
 	return r.Times, err
+}
+
+// CPU returns the CPU time that host and workers have used.
+func (h *host) CPU() (time.Duration, error) {
+	return gauge.CPUTime(append([]int{h.pid()}, h.workers...)...)
 }
 
 // life is that of one worker, in a host of its own: what a library keeps for its next pool has no part in it.

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
 )
 
 // hosts runs a test with each contender that has a host of its own and is installed.
@@ -26,12 +28,13 @@ func TestHostsMeasureTheirOwnCalls(t *testing.T) {
 		require.Regexp(t, `^(Python )?\d`, c.version())
 		s, err := c.start(workload{"64B", 3, 1, 1})
 		require.NoError(t, err)
-		m := newMeter(workload{"64B", 3, 1, 1}, s)
-		f, err := m.round(10 * time.Millisecond)
+		f, err := gauge.Round(s.host, 10*time.Millisecond)
 		require.NoError(t, err)
-		require.GreaterOrEqual(t, len(m.all), 3, "each caller at least once")
+		times, err := s.host.Times()
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, len(times), 3, "each caller at least once")
 		require.Positive(t, f.P50)
-		require.Less(t, f.Rate, float64(len(m.all))/0.01, "all callers had their time")
+		require.Less(t, f.Rate, float64(len(times))/0.01, "all callers had their time")
 		require.Less(t, f.CPU, 10*time.Second, "of few calls")
 		require.NoError(t, s.close())
 	})
@@ -43,10 +46,10 @@ func TestHostsThatAreStuckAreKilled(t *testing.T) {
 		require.NoError(t, err)
 		_, err = s.host.round(context.Background(), 0)
 		require.NoError(t, err)
-		ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Millisecond, errStuck)
+		ctx, cancel := context.WithTimeoutCause(context.Background(), 10*time.Millisecond, gauge.ErrStuck)
 		defer cancel()
 		_, err = s.host.round(ctx, time.Hour)
-		require.ErrorIs(t, err, errStuck)
+		require.ErrorIs(t, err, gauge.ErrStuck)
 		require.NoError(t, s.close(), "its workers are gone, too")
 		require.NoDirExists(t, s.host.dir)
 	})

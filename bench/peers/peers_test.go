@@ -33,9 +33,9 @@ func TestEveryContenderAnswersEveryPayload(t *testing.T) {
 					t.Skip(err)
 				}
 				require.NoError(t, err)
-				m := newMeter(w, s)
+				l := s.load(w)
 				for range 2 {
-					_, err = m.run(0)
+					_, err = l.Run(0)
 					require.NoError(t, err, "%v", w)
 				}
 				pids := s.pids()

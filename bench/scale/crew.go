@@ -117,25 +117,21 @@ func (c *crew) pids() (ids []int) {
 
 // cpu returns the CPU time that the host and these processes have used.
 func cpu(workers []int) (time.Duration, error) {
-	total, err := gauge.CPUTime(os.Getpid())
-	for _, pid := range workers {
-		t, e := gauge.CPUTime(pid)
-		total += t
-		err = errors.Join(err, e)
-	}
-	return total, err
+	return gauge.CPUTime(append([]int{os.Getpid()}, workers...)...)
 }
 
-// call is one call, as a caller of any number makes it.
-type call func(context.Context) error
+// newClosedLoop has these callers call workers that stay the same.
+func newClosedLoop(pids []int, callers ...gauge.Call) *gauge.ClosedLoop {
+	return &gauge.ClosedLoop{Callers: callers, PIDs: func() []int { return pids }, Patience: patience}
+}
 
 // echo returns a call that any worker of the pool answers.
-func (c *crew) echo() call { return echoBy(c.Pool) }
+func (c *crew) echo() gauge.Call { return echoBy(c.Pool) }
 
 // echoBy returns a call by whatever makes calls: a pool, or a lease of one of its workers.
 func echoBy(by interface {
 	Call(ctx context.Context, method string, in, out any, opts ...broker.CallOption) error
-}) call {
+}) gauge.Call {
 	sent := make([]byte, payload)
 	return func(ctx context.Context) error {
 		var got []byte
@@ -150,7 +146,7 @@ func echoBy(by interface {
 }
 
 // leaseAll takes a lease of each of the n workers, which must take one call at a time, and returns a call by each.
-func (c *crew) leaseAll(ctx context.Context, n int) (calls []call, release func(), err error) {
+func (c *crew) leaseAll(ctx context.Context, n int) (calls []gauge.Call, release func(), err error) {
 	var leases []*broker.Lease
 	release = func() {
 		for _, l := range leases {
@@ -170,7 +166,7 @@ func (c *crew) leaseAll(ctx context.Context, n int) (calls []call, release func(
 }
 
 // around returns a call that goes to one after the other; one caller may use it.
-func around(calls []call) call {
+func around(calls []gauge.Call) gauge.Call {
 	next := -1
 	return func(ctx context.Context) error {
 		next = (next + 1) % len(calls)

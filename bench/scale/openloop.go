@@ -18,7 +18,7 @@ import (
 // openLoop sends each call when it is due, whatever has become of those before it, and counts from when it was due: a stall delays no later
 // call, and all that come during it have waited. The zero value is not ready for use; each value is for one run.
 type openLoop struct {
-	call    call
+	call    gauge.Call
 	gap     func() time.Duration // from one call to the next
 	latency histogram            // from when a call was due to its answer
 	late    histogram            // from when it was due until somebody was told to make it
@@ -158,15 +158,14 @@ func openLoopRow(o broker.PoolOptions, s settings) (r row, err error) {
 
 // closedLoopRate is the median over the rounds.
 func (c *crew) closedLoopRate(s settings) (float64, error) {
-	callers := make([]call, openCallers)
+	callers := make([]gauge.Call, openCallers)
 	for i := range callers {
 		callers[i] = c.echo()
 	}
-	pids := c.pids()
-	loop := newClosedLoop(func() []int { return pids }, callers...)
+	loop := newClosedLoop(c.pids(), callers...)
 	var rounds []gauge.Figures
 	for range s.rounds {
-		f, err := loop.round(s.length)
+		f, err := gauge.Round(loop, s.length)
 		if err != nil {
 			return 0, err
 		}

@@ -130,9 +130,9 @@ func TestOpenLoopCountsItsOwnDelay(t *testing.T) {
 
 func TestOpenLoopCountsFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		loop := &openLoop{gap: evenly(time.Millisecond), call: func(context.Context) error { return errStuck }}
+		loop := &openLoop{gap: evenly(time.Millisecond), call: func(context.Context) error { return gauge.ErrStuck }}
 		loop.run(t.Context(), 3*time.Millisecond)
-		require.EqualError(t, loop.outcome(), "2 calls failed; the first: "+errStuck.Error())
+		require.EqualError(t, loop.outcome(), "2 calls failed; the first: "+gauge.ErrStuck.Error())
 	})
 }
 
@@ -212,8 +212,8 @@ func TestTurns(t *testing.T) {
 	require.Equal(t, []gauge.Figures{{P50: 1}, {P50: 4}, {P50: 5}}, as)
 	require.Equal(t, []gauge.Figures{{P50: 2}, {P50: 3}, {P50: 6}}, bs)
 
-	_, _, err = inTurns(1, measure("a"), func() (gauge.Figures, error) { return gauge.Figures{}, errStuck })
-	require.ErrorIs(t, err, errStuck)
+	_, _, err = inTurns(1, measure("a"), func() (gauge.Figures, error) { return gauge.Figures{}, gauge.ErrStuck })
+	require.ErrorIs(t, err, gauge.ErrStuck)
 }
 
 func TestCells(t *testing.T) {

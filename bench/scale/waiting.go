@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stdcrew/stdcrew/bench/internal/gauge"
 	"github.com/stdcrew/stdcrew/broker"
 )
 
@@ -146,7 +147,7 @@ func (c *crew) throughQueue(n int, length time.Duration) (time.Duration, error) 
 	if err != nil {
 		return 0, err
 	}
-	time.Sleep(length / warmup)
+	time.Sleep(length / gauge.Warmup)
 	before, begin := served.Load(), time.Now()
 	time.Sleep(length)
 	calls, took := served.Load()-before, time.Since(begin)
@@ -154,7 +155,7 @@ func (c *crew) throughQueue(n int, length time.Duration) (time.Duration, error) 
 		return 0, err
 	}
 	if calls == 0 {
-		return 0, errStuck
+		return 0, gauge.ErrStuck
 	}
 	return took / time.Duration(calls), nil
 }
@@ -183,7 +184,7 @@ func (c *crew) hold() (release func(), err error) {
 func (c *crew) untilBusy(calls int) error {
 	for limit := time.Now().Add(patience); c.Snapshot().Workers[0].InFlight != calls; runtime.Gosched() {
 		if time.Now().After(limit) {
-			return errStuck
+			return gauge.ErrStuck
 		}
 	}
 	return nil
@@ -207,7 +208,7 @@ func (c *crew) untilWaiting(n int, callers context.Context) error {
 			return context.Cause(callers)
 		}
 		if time.Now().After(limit) {
-			return errStuck
+			return gauge.ErrStuck
 		}
 	}
 	return nil

@@ -56,13 +56,12 @@ func (c *crew) snapshotRow(n int, s settings) (row, error) {
 	r.add("allocations", fraction, float64(after.Mallocs-before.Mallocs)/manySnapshots)
 	r.add("bytes", octets, float64(after.TotalAlloc-before.TotalAlloc)/manySnapshots)
 
-	pids := c.pids()
-	loop := newClosedLoop(func() []int { return pids }, c.echo())
+	loop := newClosedLoop(c.pids(), c.echo())
 	watched, alone, err := inTurns(s.rounds, func() (gauge.Figures, error) {
 		stop := c.watchQueue(lookEvery, func() int { return 0 })
 		defer stop()
-		return loop.round(s.length)
-	}, func() (gauge.Figures, error) { return loop.round(s.length) })
+		return gauge.Round(loop, s.length)
+	}, func() (gauge.Figures, error) { return gauge.Round(loop, s.length) })
 	if err != nil {
 		return r, err
 	}
@@ -83,14 +82,13 @@ func measureEvents(s settings) (tables []table, err error) {
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
 	t := table{Name: "events", What: "so many subscribers: one caller, beside the same without any; then a change of the pool, which is an event for each"}
-	pids := c.pids()
-	loop := newClosedLoop(func() []int { return pids }, c.echo())
+	loop := newClosedLoop(c.pids(), c.echo())
 	for _, n := range subscribers {
 		r := row{Name: strconv.Itoa(n)}
 		heard, alone, err := inTurns(s.rounds, func() (gauge.Figures, error) {
 			defer c.listen(n)()
-			return loop.round(s.length)
-		}, func() (gauge.Figures, error) { return loop.round(s.length) })
+			return gauge.Round(loop, s.length)
+		}, func() (gauge.Figures, error) { return gauge.Round(loop, s.length) })
 		if err != nil {
 			return nil, err
 		}

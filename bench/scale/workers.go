@@ -180,23 +180,22 @@ func beHost(n int, in io.Reader, out io.Writer) (err error) {
 
 // follow does what one order says.
 func (c *crew) follow(o order, n int, pids []int) (gauge.Figures, error) {
-	among := func() []int { return pids }
 	switch o.Pattern {
 	case latest:
-		return newClosedLoop(among, c.echo()).round(o.Length)
+		return gauge.Round(newClosedLoop(pids, c.echo()), o.Length)
 	case crowd:
-		callers := make([]call, n)
+		callers := make([]gauge.Call, n)
 		for i := range callers {
 			callers[i] = c.echo()
 		}
-		return newClosedLoop(among, callers...).round(o.Length)
+		return gauge.Round(newClosedLoop(pids, callers...), o.Length)
 	case circle:
 		calls, release, err := c.leaseAll(context.Background(), n)
 		if err != nil {
 			return gauge.Figures{}, err
 		}
 		defer release()
-		return newClosedLoop(among, around(calls)).round(o.Length)
+		return gauge.Round(newClosedLoop(pids, around(calls)), o.Length)
 	default:
 		return gauge.Figures{}, fmt.Errorf("no pattern %q", o.Pattern)
 	}
