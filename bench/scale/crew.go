@@ -99,6 +99,21 @@ func (c *crew) resize(ctx context.Context, n int) error {
 	return c.Ready(ctx)
 }
 
+// grow has the pool keep each of so many workers, one number after the other, and returns a row of each.
+func (c *crew) grow(ctx context.Context, sizes []int, measure func(n int) (row, error)) (rows []row, err error) {
+	for _, n := range sizes {
+		var r row
+		if err = c.resize(ctx, n); err == nil {
+			r, err = measure(n)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%d workers: %w", n, err)
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}
+
 func (c *crew) close() error {
 	if err := c.broker.Close(); err != nil {
 		return fmt.Errorf("close the broker: %w", err)

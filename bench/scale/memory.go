@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -40,17 +39,8 @@ func measureMemory(s settings) (tables []table, err error) {
 		return nil, err
 	}
 	t := table{Name: "memory", What: "idle workers: what the host has of each, beside a pool without any, and what a worker has"}
-	for _, n := range s.workers {
-		if err := c.resize(ctx, n); err != nil {
-			return nil, fmt.Errorf("%d workers: %w", n, err)
-		}
-		r, err := c.memoryRow(n, empty)
-		if err != nil {
-			return nil, fmt.Errorf("%d workers: %w", n, err)
-		}
-		t.Rows = append(t.Rows, r)
-	}
-	return []table{t}, nil
+	t.Rows, err = c.grow(ctx, s.workers, func(n int) (row, error) { return c.memoryRow(n, empty) })
+	return []table{t}, err
 }
 
 // hosting is what this process holds.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -29,20 +30,10 @@ func measureSnapshots(s settings) (tables []table, err error) {
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
 	t := table{Name: "snapshots", What: fmt.Sprintf("a Snapshot of a pool with so many workers; one caller while somebody takes one every %v, beside the same without", lookEvery)}
-	for _, n := range watchedWorkers {
-		if n > s.workers[len(s.workers)-1] {
-			break
-		}
-		if err := c.resize(ctx, n); err != nil {
-			return nil, fmt.Errorf("%d workers: %w", n, err)
-		}
-		r, err := c.snapshotRow(n, s)
-		if err != nil {
-			return nil, fmt.Errorf("%d workers: %w", n, err)
-		}
-		t.Rows = append(t.Rows, r)
-	}
-	return []table{t}, nil
+	tooMany := func(n int) bool { return n > slices.Max(s.workers) }
+	sizes := slices.DeleteFunc(slices.Clone(watchedWorkers), tooMany)
+	t.Rows, err = c.grow(ctx, sizes, func(n int) (row, error) { return c.snapshotRow(n, s) })
+	return []table{t}, err
 }
 
 func (c *crew) snapshotRow(n int, s settings) (row, error) {
