@@ -46,7 +46,7 @@ func run(args []string, in io.Reader) error {
 	for i := range r.Results {
 		r.Results[i].Rounds = nil // they are many, and anybody's own are worth more
 	}
-	if err := r.Save(filepath.Join(args[0], "results.json")); err != nil {
+	if err := report.Save(filepath.Join(args[0], "results.json"), r); err != nil {
 		return err
 	}
 	for _, c := range charts {

@@ -89,7 +89,7 @@ func (s settings) run() error {
 		}
 	}
 	if s.out != "" {
-		if err := r.Save(s.out); err != nil {
+		if err := report.Save(s.out, r); err != nil {
 			return err
 		}
 	}

@@ -124,7 +124,7 @@ func (s settings) run() error {
 		}
 	}
 	if s.out != "" {
-		if err := d.save(s.out); err != nil {
+		if err := report.Save(s.out, d); err != nil {
 			return err
 		}
 	}

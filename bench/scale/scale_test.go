@@ -57,7 +57,7 @@ func TestEveryMeasurement(t *testing.T) {
 			require.NoError(t, d.print(&out))
 			t.Log(out.String())
 			path := filepath.Join(t.TempDir(), "results.json")
-			require.NoError(t, d.save(path))
+			require.NoError(t, report.Save(path, d))
 			text, err := os.ReadFile(path)
 			require.NoError(t, err)
 			var again document

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -83,14 +81,6 @@ func (r *row) addComparison(rounds, beside []gauge.Figures) {
 	r.add("× p99", times, x.P99)
 	r.add("× CPU", times, x.CPU)
 	r.add("× calls/s", times, x.Rate)
-}
-
-func (d *document) save(path string) error {
-	text, err := json.Marshal(d)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
 // print prints the tables for people.

@@ -75,6 +75,15 @@ func cpuModel() string {
 	return runtime.GOARCH
 }
 
+// Save writes what a run comes to, a Report or another's, as JSON.
+func Save(path string, results any) error {
+	text, err := json.Marshal(results)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
+
 // Print prints the results for people.
 func (r *Report) Print(out io.Writer) error {
 	fmt.Fprintf(out, "%s\n", r.method())
@@ -106,15 +115,6 @@ func (r *Report) Markdown(out io.Writer) error {
 		}
 	}
 	return w.Flush()
-}
-
-// Save writes r as JSON.
-func (r *Report) Save(path string) error {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
 func (r *Report) method() string {
