@@ -158,11 +158,11 @@ func TestARecordIsTheMedianOfRuns(t *testing.T) {
 	require.EqualError(t, err, "not recorded: others used 1.0 CPUs during 64B/c256/w8/f1 free; try again when the machine is quiet")
 }
 
-// steadily measures 1 of everything but of the lone caller.
+// steadily measures 1 of everything but of the lone caller, placed freely: pinned ones are left out where processes cannot be pinned.
 func steadily(ratio float64) measurer {
 	return func(s subject, _ int) (measurement, error) {
 		all := ratios{p50: 1, mean: 1, cpu: 1, rate: 1}
-		if s == lone.subject {
+		if s == (subject{lone.Workload, placement.Free}) {
 			all[p50] = ratio
 		}
 		return measurement{ratios: all}, nil
@@ -170,9 +170,6 @@ func steadily(ratio float64) measurer {
 }
 
 func TestRun(t *testing.T) {
-	if placement.PinUnsupported != nil {
-		t.Skip(placement.PinUnsupported)
-	}
 	file := filepath.Join(t.TempDir(), "guard.json")
 	var out bytes.Buffer
 	require.ErrorContains(t, run(steadily(1), nil, false, &out), "give the file")
@@ -188,7 +185,7 @@ func TestRun(t *testing.T) {
 	require.NoError(t, run(steadily(0.5), []string{file}, false, &out))
 	require.Contains(t, out.String(), "make bench-record", "the record is slack")
 	out.Reset()
-	require.EqualError(t, run(steadily(1.3), []string{file}, false, &out), "worse than recorded by more than 25 %, measured twice: 64B/c1/w1/f1 pinned p50 (+30 %)")
+	require.EqualError(t, run(steadily(1.3), []string{file}, false, &out), "worse than recorded by more than 25 %, measured twice: 64B/c1/w1/f1 free p50 (+30 %)")
 	require.Contains(t, out.String(), "WORSE (attempt 2)", "the table comes all the same")
 
 	require.NoError(t, os.WriteFile(file, []byte("{"), 0o600))

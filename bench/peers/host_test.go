@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,15 +13,8 @@ import (
 
 // hosts runs a test with each contender that has a host of its own and is installed.
 func hosts(t *testing.T, test func(t *testing.T, c contender)) {
-	for _, c := range contenders {
-		if c.version == nil || c.missing() != "" {
-			continue
-		}
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			test(t, c)
-		})
-	}
+	withoutHost := func(c contender) bool { return c.version == nil }
+	each(t, slices.DeleteFunc(slices.Clone(contenders), withoutHost), test)
 }
 
 func TestHostsMeasureTheirOwnCalls(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stdcrew/stdcrew/bench/internal/rawpipe"
 	"github.com/stdcrew/stdcrew/worker"
 )
 
@@ -20,38 +21,50 @@ func TestMain(m *testing.M) {
 }
 
 func TestEveryContenderAnswersEveryPayload(t *testing.T) {
-	for _, c := range contenders {
-		if c.missing != nil && c.missing() != "" {
-			t.Logf("left out %s: %s is not installed", c.name, c.missing())
-			continue
+	each(t, contenders, func(t *testing.T, c contender) {
+		for _, w := range []workload{{"64B", 3, 2, 1}, {"4KiB", 3, 1, 64}, {"1MiB", 1, 1, 1}, {recordPayload, 3, 2, 64}} {
+			s, err := c.start(w)
+			needsSupport(t, err)
+			require.NoError(t, err)
+			l := s.load(w)
+			for range 2 {
+				_, err = l.Run(0)
+				needsSupport(t, err) // stdcrew starts its workers meanwhile
+				require.NoError(t, err, "%v", w)
+			}
+			pids := s.pids()
+			require.Len(t, pids, w.Workers)
+			require.NoError(t, s.close())
 		}
+	})
+}
+
+// each runs a test with each of these contenders that is installed.
+func each(t *testing.T, among []contender, test func(t *testing.T, c contender)) {
+	for _, c := range among {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			for _, w := range []workload{{"64B", 3, 2, 1}, {"4KiB", 3, 1, 64}, {"1MiB", 1, 1, 1}, {recordPayload, 3, 2, 64}} {
-				s, err := c.start(w)
-				if errors.Is(err, errors.ErrUnsupported) {
-					t.Skip(err)
-				}
-				require.NoError(t, err)
-				l := s.load(w)
-				for range 2 {
-					_, err = l.Run(0)
-					require.NoError(t, err, "%v", w)
-				}
-				pids := s.pids()
-				require.Len(t, pids, w.Workers)
-				require.NoError(t, s.close())
+			if c.missing != nil && c.missing() != "" {
+				t.Skipf("facility missing: %s, which is what would answer here", c.missing())
 			}
+			test(t, c)
 		})
 	}
 }
 
+// needsSupport skips the test of a contender that this system cannot run.
+func needsSupport(t *testing.T, err error) {
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skipf("facility missing for this contender, and no other can stand in for it: %v", err)
+	}
+}
+
 func TestMeasureComparesWithTheFloor(t *testing.T) {
+	if rawpipe.Unsupported != nil {
+		t.Skipf("facility missing: POSIX system calls; without them there is no floor to compare with: %v", rawpipe.Unsupported)
+	}
 	w := workload{"64B", 4, 2, 1}
 	results, err := measure(w, contenders[:2], 2, 5*time.Millisecond)
-	if errors.Is(err, errors.ErrUnsupported) {
-		t.Skip(err)
-	}
 	require.NoError(t, err)
 	require.Len(t, results, 2)
 	for _, r := range results {
@@ -72,21 +85,13 @@ func TestMeasureComparesWithTheFloor(t *testing.T) {
 }
 
 func TestEveryContenderRecovers(t *testing.T) {
-	for _, c := range contenders {
-		if c.missing != nil && c.missing() != "" {
-			continue
-		}
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			start, recovery, err := life(c)
-			if errors.Is(err, errors.ErrUnsupported) {
-				t.Skip(err)
-			}
-			require.NoError(t, err)
-			require.Positive(t, start)
-			require.Positive(t, recovery)
-		})
-	}
+	each(t, contenders, func(t *testing.T, c contender) {
+		start, recovery, err := life(c)
+		needsSupport(t, err)
+		require.NoError(t, err)
+		require.Positive(t, start)
+		require.Positive(t, recovery)
+	})
 }
 
 func TestAnswersAreChecked(t *testing.T) {
