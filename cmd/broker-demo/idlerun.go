@@ -148,20 +148,30 @@ func (r *idleRun) idle(ctx context.Context, empty footprint) error {
 	return err
 }
 
-// call makes the calls, as many at a time as there are workers, so that each is used.
+// call makes the calls, as many at a time as there are workers. For its first one each caller keeps a worker to itself until all have one, so that
+// each is used.
 func (r *idleRun) call(ctx context.Context) {
 	start := time.Now()
 	var next, failed atomic.Int64
-	var callers sync.WaitGroup
+	one := func(n int64, call caller) {
+		var back int64
+		if err := call(ctx, echoMethod, n, &back); (err != nil || back != n) && failed.Add(1) == 1 {
+			r.note("call %d: %v", n, err)
+		}
+	}
+	var callers, kept sync.WaitGroup
+	kept.Add(min(r.workers, r.calls))
 	for range min(r.workers, r.calls) {
 		callers.Go(func() { // ends when there is no call left to make
+			own, err := r.crew.pool.Acquire(ctx)
+			kept.Done()
+			kept.Wait()
+			if err == nil {
+				one(next.Add(1), own.Call)
+				own.Release()
+			}
 			for n := next.Add(1); n <= int64(r.calls) && ctx.Err() == nil; n = next.Add(1) {
-				var back int64
-				if err := r.crew.pool.Call(ctx, echoMethod, n, &back); err != nil || back != n {
-					if failed.Add(1) == 1 {
-						r.note("call %d: %v", n, err)
-					}
-				}
+				one(n, r.crew.pool.Call)
 			}
 		})
 	}
@@ -173,6 +183,9 @@ func (r *idleRun) call(ctx context.Context) {
 		}
 	}
 }
+
+// caller is how a pool is called, and a lease of one of its workers.
+type caller = func(ctx context.Context, method string, in, out any, opts ...broker.CallOption) error
 
 // stop stops the crew and looks for what is left.
 func (r *idleRun) stop() error {
