@@ -62,7 +62,9 @@ func (w *worker) lease() *Lease {
 	p.mu.Lock()
 	l.since = p.now()
 	w.leases = append(w.leases, l)
-	w.endLeases() // it may have been lost since the place was taken
+	if w.endLeases(); w.leaseLost { // it has been, since the place was taken, and its owner has counted that as a call
+		w.poke()
+	}
 	if w.hold == holdEmptying {
 		p.arrange(&fx) // it does not become empty now
 	}

@@ -530,3 +530,21 @@ func TestLease_Stress(t *testing.T) {
 		return true
 	}, 10*time.Second, time.Millisecond)
 }
+
+// A worker says goodbye between the granting of a place to Acquire and the making of the lease. Nobody uses that place: the worker's end is not to
+// wait for RetireGrace.
+func TestLease_MadeAfterTheGoodbye(t *testing.T) {
+	inEachDialect(t, Options{}, 2, handle, func(t *testing.T, c *crew) {
+		c.serves()
+		start := time.Now()
+		w, err := c.take(t.Context(), false) // as Acquire does
+		require.NoError(t, err)
+		w.saidGoodbye("bye")
+		synctest.Wait()
+		l := w.lease()
+		require.True(t, l.isDone())
+		l.Release()
+		c.serves() // by the next one
+		require.Less(t, time.Since(start), time.Second)
+	})
+}

@@ -32,8 +32,8 @@ type calls struct {
 	used    sync.Pool
 }
 
-// call is one call, or ping, in flight. All but ready is guarded by the Peer's mutex, unless it is owned by the caller alone: before it is
-// pending and after it has finished.
+// call is one call, or ping, in flight. All but ready is guarded by the Peer's mutex, unless it is one goroutine's alone: the caller's before it is
+// pending and after it has finished, and the reader's between the two.
 type call struct {
 	id    uint64
 	msg   message

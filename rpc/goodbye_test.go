@@ -2,16 +2,19 @@ package rpc_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stdcrew/stdcrew/framing"
 	"github.com/stdcrew/stdcrew/rpc"
 )
 
@@ -188,5 +191,23 @@ func TestShutdownCallbackDecides(t *testing.T) {
 		require.NoError(t, p.host.Call(t.Context(), "echo", 1, nil, rpc.CallOptions{}), "nothing has been decided")
 		p.worker.Goodbye("enough", false)
 		require.Equal(t, "enough", <-said)
+	})
+}
+
+// docs/protocol.md, 8: a call that is still coming in parts, and that a later one has overtaken, does not hold the goodbye of a shutdown up.
+func TestGoodbye_BeforeACallThatComesInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, w, _ := announceWire(t, ringEnds, rpc.WorkerOptions{Hello: rpc.Hello{InFlight: 4},
+			Handler: rpc.HandlerFunc(func(context.Context, *rpc.Request) (any, error) { return 1, nil })})
+		body := callBody(t, "m", "hello")
+		w.send(call, framing.More, 2, append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body[:3]...))
+		w.send(call, 0, 4, body)
+		require.EqualValues(t, 4, w.expect(reply).ID)
+		w.send(shutdown, 0, 0, encoded(t, map[string]any{"mode": "drain"}))
+		w.expect(goodbye)
+		w.send(call, 0, 2, body[3:])
+		refusal := w.expect(failed)
+		require.EqualValues(t, 2, refusal.ID)
+		require.NotZero(t, refusal.Flags&framing.NotRun)
 	})
 }

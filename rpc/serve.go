@@ -211,6 +211,12 @@ func (p *Peer) handOver() {
 // enqueue gives the call to a handler goroutine, one that waits or a new one; locked. There is room: the calls running are counted.
 func (p *Peer) enqueue(in *incoming) {
 	s := &p.serving
+	if p.end.read { // Close has come while "started" was being written: nobody is to hear the answer
+		s.running.remove(in.id)
+		in.release()
+		p.sayGoodbye()
+		return
+	}
 	if s.work == nil {
 		s.work = make(chan *incoming, p.places)
 	}
