@@ -180,7 +180,7 @@ func (in *input) strike(id uint64, f Fault) {
 	case answer:
 		in.w.out.answer(id, f.err)
 	case refuse:
-		in.w.out.answer(id, &rpc.RemoteError{Code: rpc.CodeShuttingDown, Message: "turned down by the test", NotRun: true})
+		in.w.out.answer(id, &rpc.RemoteError{Code: rpc.CodeOverloaded, Message: "turned down by the test", NotRun: true})
 	case nothing: // the goodbye has answered it
 	case hang, freeze, garbage:
 		in.hanging[id] = struct{}{}

@@ -332,3 +332,18 @@ func TestManyAtOnce(t *testing.T) {
 		require.Zero(t, crew.Snapshot().Counters.InternalErrors)
 	})
 }
+
+// A call that is turned down says nothing of its worker, which goes on.
+func TestTurnedDownByAWellWorker(t *testing.T) {
+	bothWays(t, func(t *testing.T) {
+		b := newCrew(t, broker.PoolOptions{Max: 1})
+		crew := b.Pool("crew")
+		crew.Next("echo", 1, brokertest.Interrupted(broker.NotSent))
+		var failed *broker.Error
+		require.ErrorAs(t, b.Call(t.Context(), "crew.echo", "x", nil), &failed)
+		require.Equal(t, broker.ClassInterrupted, failed.Class)
+		require.Equal(t, broker.NotSent, failed.Delivery)
+		require.NoError(t, b.Call(t.Context(), "crew.echo", "x", nil))
+		require.EqualValues(t, 1, crew.Snapshot().Counters.Started)
+	})
+}
