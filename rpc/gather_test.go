@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,19 @@ func TestGather_NotForOne(t *testing.T) {
 	require.False(t, p.out.gate)
 }
 
+// Handlers of calls that came together are company too: their answers are about to follow.
+func TestGather_ForHandlers(t *testing.T) {
+	p, r := crowdOf(0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.push([]byte("a"), nil)
+	require.Zero(t, p.out.gathering, "nobody has gathered")
+	p.serving.running.put(1, new(incoming))
+	p.push([]byte("b"), nil)
+	require.NotZero(t, p.out.gathering.since)
+	require.Len(t, r.writes, 2)
+}
+
 // What others send while somebody gathers goes out with his own, in order.
 func TestGather_WritesForOthers(t *testing.T) {
 	p, r := crowdOf(2)
@@ -77,6 +91,19 @@ func TestGather_OverdueIsWrittenByTheNext(t *testing.T) {
 	}
 	require.Len(t, r.writes, 1+gatherSkip)
 	require.Zero(t, p.out.gathering.skip)
+}
+
+// Each gathering begins anew, or it would be overdue at once, and takes note of how long it took.
+func TestGather_BeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := crowdOf(2)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		time.Sleep(time.Millisecond)
+		p.out.gathering = gathering{count: 5, rare: 7}
+		p.push([]byte("a"), nil)
+		require.Equal(t, gathering{since: time.Millisecond}, p.out.gathering)
+	})
 }
 
 // Gatherings that take long become rare, and frequent again as soon as one has not.
