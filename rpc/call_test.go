@@ -64,6 +64,29 @@ func TestP9_PlaceIsKeptUntilTheTerminalFrame(t *testing.T) {
 	})
 }
 
+// The terminal message of a call whose caller never came to read is not left lying until the sweep finds the connection quiet.
+func TestP9_PlaceIsFreeAtOnceWhereNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := new(meddler)
+		host, w, freed := connectWire(t, func(t testing.TB) (hostEnd, workerEnd stream) {
+			hostEnd, workerEnd = ringEnds(t)
+			m.fullStream = hostEnd.(fullStream)
+			return m, workerEnd
+		}, 1, rpc.HostOptions{})
+		synctest.Wait() // who has read the handshake reads no more
+		start := time.Now()
+		ctx, cancelCall := context.WithCancel(t.Context())
+		m.meddle = cancelCall // while the call is written
+		require.ErrorIs(t, host.Call(ctx, "m", nil, nil, rpc.CallOptions{}), context.Canceled)
+		id := w.expect(call).ID
+		w.expect(cancel)
+		require.Empty(t, freed)
+		w.send(failed, 0, id, []byte{0x80})
+		<-freed
+		require.Zero(t, time.Since(start))
+	})
+}
+
 func TestCancelEndsTheHandlersContext(t *testing.T) {
 	eachMode(t, func(t *testing.T, ends makeEnds) {
 		for _, inFlight := range []int{1, 8} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -35,6 +36,24 @@ func TestPingsAreTold(t *testing.T) {
 		}
 		require.EqualValues(t, 1, host.Stats().Late)
 		require.Empty(t, freed, "a ping takes no place")
+	})
+}
+
+// A ping is no call, though its id stands in the same table: no reply to that id is taken for its pong.
+func TestRepliesEndNoPing(t *testing.T) {
+	bubbles(t, func(t *testing.T, ends makeEnds) {
+		host, w, _ := connectWire(t, ends, 1, rpc.HostOptions{})
+		done := make(chan error, 1)
+		go func() { done <- host.Ping(t.Context()) }() // ends with its pong
+		body := w.expect(ping).Body
+		for _, typ := range []uint8{reply, failed} {
+			w.send(typ, 0, decoded[uint64](t, body), []byte{0x80})
+		}
+		synctest.Wait()
+		require.Empty(t, done)
+		require.EqualValues(t, 2, host.Stats().Late)
+		w.send(pong, 0, 0, body)
+		require.NoError(t, <-done)
 	})
 }
 

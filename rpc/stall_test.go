@@ -105,6 +105,31 @@ func TestSlowReaderIsNoStall(t *testing.T) {
 	})
 }
 
+// The same where many calls have gathered, which are written piece by piece: that one of the pieces was taken is seen even where the stream does not
+// tell what has been read.
+func TestSlowReaderOfManyCallsIsNoStall(t *testing.T) {
+	bubbles(t, func(t *testing.T, ends makeEnds) {
+		host, w, _ := connectWire(t, ends, 16, rpc.HostOptions{WriteStall: 300 * time.Millisecond})
+		var calls []<-chan result
+		for range 16 { // 3 MB
+			calls = append(calls, background(t.Context(), host, "m", make([]byte, 200<<10)))
+		}
+		for range 8 {
+			time.Sleep(290 * time.Millisecond)
+			for n := 0; n < 300<<10; {
+				some, err := w.s.Read(make([]byte, 32<<10))
+				require.NoError(t, err)
+				n += some
+			}
+		}
+		require.NoError(t, host.Err())
+		_ = host.Close()
+		for _, done := range calls {
+			require.Error(t, (<-done).err)
+		}
+	})
+}
+
 // P3: half a frame is not waited for without end, whoever reads.
 func TestP3_FrameStall(t *testing.T) {
 	for name, part := range map[string]int{"header": 7, "payload": 16 + 50, "last byte": 16 + 99} {
@@ -209,6 +234,26 @@ func TestP9_StuckCallIsTold(t *testing.T) {
 			require.Empty(t, host.InFlight())
 		})
 	}
+}
+
+// The sweep of a connection on which nothing has happened for long has ended. It begins again for the caller that leaves, or nobody would be told.
+func TestP9_StuckCallIsToldOnAQuietConnection(t *testing.T) {
+	bubbles(t, func(t *testing.T, ends makeEnds) {
+		told := make(chan struct{}, 10)
+		host, w, _ := connectWire(t, ends, 8, rpc.HostOptions{CancelGrace: time.Second, Stuck: func() { told <- struct{}{} }})
+		ctx, cancelCall := context.WithCancel(t.Context())
+		done := background(ctx, host, "m", nil)
+		id := w.expect(call).ID
+		time.Sleep(time.Minute)
+		require.Zero(t, sweeping())
+		cancelCall()
+		start := time.Now()
+		require.ErrorIs(t, (<-done).err, context.Canceled)
+		w.expect(cancel)
+		<-told
+		passed(t, start, time.Second)
+		w.send(failed, 0, id, []byte{0x80})
+	})
 }
 
 // Calls that end within their grace, and calls whose callers wait, are nobody's concern.

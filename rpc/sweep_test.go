@@ -56,12 +56,15 @@ func TestSweeperIsShared(t *testing.T) {
 			w.send(failed, 0, id, []byte{0x80})
 			synctest.Wait()
 		}
-		for range 20 { // meanwhile the other one becomes inactive
+		for range 10 { // meanwhile the other one becomes inactive
 			leaves(busy, busyWire)
 			require.Equal(t, 1, sweeping())
 		}
 		leaves(idle, idleWire)
+		time.Sleep(time.Second)
+		require.Zero(t, sweeping(), "all are inactive")
 		leaves(busy, busyWire)
+		leaves(idle, idleWire)
 	})
 }
 

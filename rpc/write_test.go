@@ -349,6 +349,31 @@ func TestCloseWriteFlushesAndEnds(t *testing.T) {
 	})
 }
 
+// A caller that leaves after CloseWrite has nobody to tell. To try all the same would break the connection, on which others are still answered.
+func TestLeavingAfterCloseWrite(t *testing.T) {
+	bubbles(t, func(t *testing.T, ends makeEnds) {
+		host, w, freed := connectWire(t, ends, 2, rpc.HostOptions{})
+		stays := background(t.Context(), host, "stays", nil)
+		m := w.expect(call)
+		ctx, cancelCall := context.WithCancel(t.Context())
+		leaves := background(ctx, host, "leaves", nil)
+		w.expect(call)
+		require.NoError(t, host.CloseWrite(t.Context()))
+		cancelCall()
+		d, cause := delivery(t, (<-leaves).err)
+		require.Equal(t, rpc.Unknown, d)
+		require.Equal(t, context.Canceled, cause)
+		_, err := w.read()
+		require.ErrorIs(t, err, io.EOF, "no cancel")
+		synctest.Wait()
+		require.NoError(t, host.Err())
+		w.send(reply, 0, m.ID, []byte{0x01})
+		require.NoError(t, (<-stays).err)
+		<-freed
+		require.Empty(t, freed)
+	})
+}
+
 // A flush that the worker does not take is given up with its context; a large call on its way stops, and is not said to be lost to nobody.
 func TestP36_CloseWriteIsBounded(t *testing.T) {
 	bubbles(t, func(t *testing.T, ends makeEnds) {
