@@ -270,6 +270,39 @@ func TestP15_DrainKnowsWhatWasNotWritten(t *testing.T) {
 	})
 }
 
+// stubborn is a mailbox in which a write under way ends with Close alone.
+type stubborn struct{ *fullMailbox }
+
+func (stubborn) CloseWrite() error { return nil }
+
+// Nor is anything known of what is still being written when nobody waits for it any longer, though nobody is left to read it: only what is queued
+// behind it has certainly not been sent.
+func TestP15_WriteThatDoesNotEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		size := written(t, nil)
+		m := &mailbox{room: size + size/2, gone: true, known: make(chan struct{})}
+		host, _, freed := connectBrittle(t, func(t testing.TB) (hostEnd, workerEnd stream) {
+			hostEnd, workerEnd = ringEnds(t)
+			m.stream = hostEnd
+			return stubborn{&fullMailbox{hostEnd.(fullStream), m}}, workerEnd
+		}, true)
+		m.arm()
+		var calls []<-chan result
+		for range 3 { // the second finds room for its half
+			calls = append(calls, background(t.Context(), host, "m", nil))
+			synctest.Wait()
+		}
+		start := time.Now()
+		host.Drain(errGone)
+		require.Less(t, time.Since(start), time.Second)
+		failedWith(t, calls[:2], rpc.Unknown, errGone)
+		failedWith(t, calls[2:], rpc.NotSent, errGone)
+		for range calls {
+			<-freed
+		}
+	})
+}
+
 func TestP36_CloseEndsEverything(t *testing.T) {
 	busy := func(t *testing.T, ends makeEnds) {
 		host, w, freed := connectWire(t, ends, 8, rpc.HostOptions{HoldLost: true})
