@@ -87,7 +87,7 @@ func newPool(name string, o PoolOptions, log *slog.Logger) (*Pool, error) {
 }
 
 // Call runs a method on a worker: "images.resize" is the method resize of the pool images. It blocks until the answer is there, ctx or a
-// [Timeout] has ended, or no worker can be had; see [Error] for how it fails. in is anything that MessagePack encodes, out a pointer to what
+// [Timeout] has ended, or no worker can be had; see [Error] for how it fails. in is anything that MessagePack encodes (see Values above), out a pointer to what
 // the answer decodes into, or nil. Neither is touched once Call has returned.
 //
 // A *[]byte or *msgpack.RawMessage as out uses the memory again that it points to, if there is enough: who makes many large calls allocates nothing for

@@ -38,6 +38,17 @@
 // worker gets the next one alone; when it has crashed three that way it is [ErrPoison], and another try cannot help. Nothing else is
 // repeated: if no worker can be had the caller decides how long to wait.
 //
+// # Values
+//
+// Arguments and answers are MessagePack, by github.com/vmihailenco/msgpack/v5 and its struct tags; a msgpack.RawMessage is taken as it is. A type with the methods
+//
+//	MarshalMsg(b []byte) ([]byte, error)   // appends the value to b
+//	UnmarshalMsg(b []byte) ([]byte, error) // takes a value from b, keeps nothing of b, and returns the rest
+//
+// is encoded and decoded by these where it is the whole argument or answer, or a pointer to it: github.com/tinylib/msgp generates them, and a struct
+// then costs a fraction of what reflection takes. Both sides need them, or field names and an order that agree. Inside another value the
+// library's own rules hold. What comes from the other side is checked before UnmarshalMsg sees it.
+//
 // # Leases
 //
 // Calls of one pool may go to a different worker each. Those that build on what earlier ones have left in the worker, such as an open document or a

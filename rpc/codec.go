@@ -25,12 +25,15 @@ func appendValue(b []byte, v any) (_ []byte, err error) {
 	case string:
 		return appendString(b, v), nil
 	}
-	e := encoders.Get().(*encoder)
 	defer func() {
-		if r := recover(); r != nil { // the encoder's state is unknown: it does not go back
+		if r := recover(); r != nil { // an encoder's state is unknown: it does not go back
 			err = fmt.Errorf("panic while encoding %T: %v", v, r)
 		}
 	}()
+	if m := marshalerOf(v); m != nil {
+		return appendGenerated(b, m)
+	}
+	e := encoders.Get().(*encoder)
 	e.to.b = b
 	err = e.Encode(v)
 	b, e.to.b = e.to.b, nil
@@ -126,6 +129,10 @@ func decodeBody(b []byte, v any, owned bool) (taken bool, err error) {
 	if err != nil {
 		decoders.Put(d)
 		return false, err
+	}
+	if u := unmarshalerOf(b, v); u != nil {
+		decoders.Put(d)
+		return false, decodeGenerated(b, u)
 	}
 	d.from.Reset(b)
 	d.from.extensions = extensions

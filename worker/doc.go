@@ -30,8 +30,9 @@
 //		w.Run()
 //	}
 //
-// Arguments and results are MessagePack, by github.com/vmihailenco/msgpack/v5 and its struct tags. An error reaches the caller with its code and
-// text; a panic fails the call and not the worker. Started by hand, the program says what it is and how it is used.
+// Arguments and results are MessagePack, by github.com/vmihailenco/msgpack/v5 and its struct tags; a type with MarshalMsg and UnmarshalMsg, as
+// github.com/tinylib/msgp generates them, goes by these. An error reaches the caller with its code and text; a panic fails the call and not the worker.
+// Started by hand, the program says what it is and how it is used.
 //
 // # One call at a time, or several
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/stdcrew/stdcrew/bench/internal/gauge"
@@ -11,10 +12,11 @@ import (
 
 // contender is one way to have other processes answer calls.
 type contender struct {
-	name   string
-	module string // whose version is reported; empty for what is Go's own, or ours
-	what   string // how it is used, for the report
-	heals  bool   // whether it replaces a dead worker by itself
+	name    string
+	module  string // whose version is reported; empty for what is Go's own, or ours
+	what    string // how it is used, for the report
+	payload string // the only one that it is measured with; if empty, all
+	heals   bool   // whether it replaces a dead worker by itself
 	// missing names what has to be installed for it and is not. If nil, nothing has to be.
 	missing func() string
 	version func() string // if nil, that of the module
@@ -35,9 +37,14 @@ type session struct {
 }
 
 // contenders is all of them; the first is the floor.
-var contenders = []contender{floor, crew}
+var contenders = []contender{floor, crew, generatedCrew}
 
 const floorName = "raw pipe"
+
+// with returns those that are measured with a payload.
+func with(payload string, among []contender) []contender {
+	return slices.DeleteFunc(slices.Clone(among), func(c contender) bool { return c.payload != "" && c.payload != payload })
+}
 
 // conn is a connection to one worker process of those that bring no pool.
 type conn interface {

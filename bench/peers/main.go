@@ -193,11 +193,11 @@ func (s settings) measureAll(c choice) (all []report.Result, err error) {
 
 func (s settings) measure(name string, among []contender) ([]report.Result, error) {
 	if name == starts {
-		return measureLives(among, s.rounds)
+		return measureLives(with(lone.Payload, among), s.rounds)
 	}
 	for _, w := range product() {
 		if w.String() == name {
-			return measure(w, among, s.rounds, s.length)
+			return measure(w, with(w.Payload, among), s.rounds, s.length)
 		}
 	}
 	return nil, fmt.Errorf("no workload %s", name)

@@ -20,23 +20,6 @@ func (w workload) String() string {
 // alone says whether a worker takes one call at a time.
 func (w workload) alone() bool { return w.InFlight == 1 }
 
-// Record is the payload that is no bytes: ten fields, which each contender sends in its own encoding.
-// It is exported because net/rpc takes no others.
-type Record struct {
-	_msgpack struct{} `msgpack:",as_array"` // fields by position, without their names, as gob and protobuf send them
-
-	Name   string   `json:"name" msgpack:"name"`
-	Path   string   `json:"path" msgpack:"path"`
-	Kind   string   `json:"kind" msgpack:"kind"`
-	Digest []byte   `json:"digest" msgpack:"digest"`
-	ID     int64    `json:"id" msgpack:"id"`
-	Size   int64    `json:"size" msgpack:"size"`
-	Status int32    `json:"status" msgpack:"status"`
-	Score  float64  `json:"score" msgpack:"score"`
-	Cached bool     `json:"cached" msgpack:"cached"`
-	Tags   []string `json:"tags" msgpack:"tags"`
-}
-
 const recordPayload = "struct"
 
 // payloads is what there is to send, and the bytes that the floor sends for it: for the record about what the encodings make of it.
