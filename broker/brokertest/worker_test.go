@@ -36,7 +36,14 @@ func TestNow(t *testing.T) {
 			b := brokertest.New(t, brokertest.Pools{"crew": {
 				Handlers: handlers,
 				Options:  broker.PoolOptions{Min: 1},
-				Worker:   worker.Options{Start: func(context.Context) error { time.Sleep(time.Minute); return nil }},
+				Worker: worker.Options{Start: func(ctx context.Context) error { // the successor's, too, which the end of the test finds there or not
+					select {
+					case <-time.After(time.Minute):
+						return nil
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}},
 			}})
 			synctest.Wait()
 			require.Zero(t, b.Pool("crew").Now(brokertest.Goodbye()))
