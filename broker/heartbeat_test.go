@@ -53,17 +53,16 @@ func freezes(m *process.Memory) int {
 	return 0
 }
 
-// The callers of a worker that hangs are freed after three periods, or with the first look after that: its last sign of life, that it is ready, may count
-// as if it had come with the first look. It counts as a death, and without Heartbeat it is left alone.
+// The callers of a worker that hangs are freed after three periods exactly, it counts as a death, and without Heartbeat it is left alone.
 func TestHeartbeat_HangsAreDeaths(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newScene(t, &errorCase{play: freezes, options: broker.PoolOptions{WriteStall: -1}})
+		s := newScene(t, &errorCase{play: freezes, options: broker.PoolOptions{WriteStall: -1, Min: 1}})
+		synctest.Wait() // that it is ready is a sign of life, too, and has been noted
 		start := time.Now()
 		first, second := s.begin(t.Context()), s.begin(t.Context())
 		for _, running := range []<-chan error{first, second} {
 			err := <-running
-			require.GreaterOrEqual(t, time.Since(start), 45*time.Second)
-			require.LessOrEqual(t, time.Since(start), 45*time.Second+15*time.Second/8)
+			require.Equal(t, 45*time.Second, time.Since(start))
 			require.ErrorIs(t, err, rpc.ErrHang)
 			require.Equal(t, broker.ClassInterrupted, asBrokerError(t, err).Class)
 		}

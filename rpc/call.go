@@ -98,7 +98,8 @@ func (p *Peer) release(c *call) {
 
 // Call makes one call and waits for its answer, for the end of ctx, or for the end of the connection. args and reply may be anything that
 // MessagePack encodes; a msgpack.RawMessage is taken as already encoded, and a type with MarshalMsg and UnmarshalMsg, such as github.com/tinylib/msgp
-// generates, encodes itself. reply is a pointer, or nil to discard the result. Neither is touched after Call has returned. A *[]byte or *msgpack.RawMessage as reply uses the memory again that it points to, if there is enough.
+// generates, encodes itself. reply is a pointer, or nil to discard the result. Neither is touched after Call has returned. A *[]byte or
+// *msgpack.RawMessage as reply uses the memory again that it points to, if there is enough.
 //
 // The error is a *RemoteError if the other side answered with one, otherwise a *CallError that says what is known of the call's
 // delivery. When ctx ends first the other side is told, and the call keeps its place there until that has answered.

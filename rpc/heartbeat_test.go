@@ -231,14 +231,7 @@ func TestHeartbeat_SlowReaderIsNotHung(t *testing.T) {
 	bubbles(t, func(t *testing.T, ends makeEnds) {
 		host, w, _ := connectWireAs(t, ends, busyHello, rpc.HostOptions{Heartbeat: time.Second, WriteStall: 3 * time.Second})
 		done := background(t.Context(), host, "m", make([]byte, 4<<20))
-		for range 12 {
-			time.Sleep(2900 * time.Millisecond)
-			for n := 0; n < 300<<10; {
-				some, err := w.s.Read(make([]byte, 32<<10))
-				require.NoError(t, err)
-				n += some
-			}
-		}
+		w.readSlowly(12, 2900*time.Millisecond)
 		require.NoError(t, host.Err())
 		_ = host.Close()
 		require.Error(t, (<-done).err)

@@ -87,18 +87,23 @@ func TestP50_NobodyWaitsForUnread(t *testing.T) {
 	})
 }
 
+// readSlowly reads 300 KiB each time that so much time has passed.
+func (w *wire) readSlowly(times int, every time.Duration) {
+	for range times {
+		time.Sleep(every)
+		for n := 0; n < 300<<10; {
+			some, err := w.s.Read(make([]byte, 32<<10))
+			require.NoError(w.t, err)
+			n += some
+		}
+	}
+}
+
 func TestSlowReaderIsNoStall(t *testing.T) {
 	bubbles(t, func(t *testing.T, ends makeEnds) {
 		host, w, _ := connectWire(t, ends, 8, rpc.HostOptions{WriteStall: 3 * time.Second})
 		done := background(t.Context(), host, "m", make([]byte, 4<<20))
-		for range 12 {
-			time.Sleep(2900 * time.Millisecond)
-			for n := 0; n < 300<<10; {
-				some, err := w.s.Read(make([]byte, 32<<10))
-				require.NoError(t, err)
-				n += some
-			}
-		}
+		w.readSlowly(12, 2900*time.Millisecond)
 		require.NoError(t, host.Err())
 		_ = host.Close()
 		require.Error(t, (<-done).err)
@@ -114,14 +119,7 @@ func TestSlowReaderOfManyCallsIsNoStall(t *testing.T) {
 		for range 16 { // 3 MB
 			calls = append(calls, background(t.Context(), host, "m", make([]byte, 200<<10)))
 		}
-		for range 8 {
-			time.Sleep(290 * time.Millisecond)
-			for n := 0; n < 300<<10; {
-				some, err := w.s.Read(make([]byte, 32<<10))
-				require.NoError(t, err)
-				n += some
-			}
-		}
+		w.readSlowly(8, 290*time.Millisecond)
 		require.NoError(t, host.Err())
 		_ = host.Close()
 		for _, done := range calls {
