@@ -1,7 +1,5 @@
 package pool
 
-import "context"
-
 // A call that may have crashed a worker is repeated alone: nothing else runs on its worker meanwhile, so that the next crash, if there is one, can
 // be nobody else's, and costs nobody else anything.
 //
@@ -18,8 +16,8 @@ const (
 	holdAlone                // somebody has it alone, until it is empty again
 )
 
-// takeAlone is take for a call that is to have its worker alone. It counts as a repeated one.
-func (p *Pool) takeAlone(ctx context.Context) (*worker, error) {
+// enterAlone is enter for a call that is to have its worker alone. It counts as a repeated one.
+func (p *Pool) enterAlone() (*worker, *waiter, error) {
 	var fx effects
 	p.mu.Lock()
 	w, waiting, err := p.joinAlone(&fx)
@@ -29,10 +27,7 @@ func (p *Pool) takeAlone(ctx context.Context) (*worker, error) {
 	if starts {
 		p.replan()
 	}
-	if waiting == nil {
-		return w, err
-	}
-	return p.wait(ctx, waiting)
+	return w, waiting, err
 }
 
 // joinAlone is join for such a call.
@@ -65,9 +60,9 @@ func (p *Pool) arrange(fx *effects) {
 		}
 		p.occupyAlone(w)
 		served := p.queue.alone.first
-		p.queue.alone.remove(served)
+		p.queue.remove(served)
 		served.worker = w
-		fx.add(func() { served.decided <- struct{}{} })
+		fx.add(served.verdict().execute)
 	}
 	p.holdBack(fx)
 }
@@ -132,8 +127,7 @@ func (p *Pool) freedHeld(w *worker, fx *effects) {
 // offer gives the free places of a worker to those who wait, or lists them.
 func (p *Pool) offer(w *worker, fx *effects) {
 	for waiting := p.next(w); waiting != nil; waiting = p.next(w) {
-		granted := waiting
-		fx.add(func() { granted.decided <- struct{}{} })
+		fx.add(waiting.verdict().execute)
 	}
 	p.ready.put(w)
 	if w.inFlight == 0 {

@@ -77,6 +77,7 @@ func (c *crew) checkQuiet() {
 		require.Equal(c.t, StateStopped, w.State, "slot %d", w.Slot)
 	}
 	require.Zero(c.t, c.Snapshot().Waiting)
+	require.Zero(c.t, c.preparedBytes(), "of calls that nobody waits for")
 	for _, p := range c.launched() {
 		require.NotZero(c.t, p.Report().PID, "a process was left behind")
 	}

@@ -117,6 +117,7 @@ func (w *worker) take(n startNews) {
 	w.lost = n.conn.Done()
 	w.pool.mu.Lock()
 	w.conn, w.places = n.conn, places
+	w.peer, _ = n.conn.(*rpc.Peer)
 	w.pool.mu.Unlock()
 }
 

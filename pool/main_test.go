@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,9 +18,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// smokePlaces is the variable that tells a worker how many calls it takes at a time, if that is not one.
+const smokePlaces = "SMOKE_PLACES"
+
 // smokeWorker serves on the real standard streams.
 func smokeWorker() int {
+	places, _ := strconv.Atoi(os.Getenv(smokePlaces))
 	peer, err := rpc.Announce(context.Background(), stdStreams{}, rpc.WorkerOptions{
+		Hello: rpc.Hello{InFlight: places},
 		Handler: rpc.HandlerFunc(func(ctx context.Context, r *rpc.Request) (any, error) {
 			var text string
 			if err := r.Decode(&text); err != nil {

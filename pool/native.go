@@ -7,8 +7,8 @@ import (
 	"github.com/stdcrew/stdcrew/rpc"
 )
 
-// native is the dialect of package rpc, for one pool: its connections share a sweeper.
-type native struct{ sweeper rpc.Sweeper }
+// native is the dialect of package rpc, for one pool: its connections share what they need once, and it prepares calls for them.
+type native struct{ rpc.Group }
 
 // smallFrame is the default size of a frame: a limit for messages below it lowers that for frames too.
 const smallFrame = 256 << 10
@@ -20,7 +20,7 @@ func (n *native) Connect(ctx context.Context, s Stream, o ConnOptions) (Conn, er
 	}
 	peer, err := rpc.Connect(ctx, s, rpc.HostOptions{
 		Welcome:  welcome,
-		Sweeper:  &n.sweeper,
+		Group:    &n.Group,
 		Goodbye:  o.Goodbye,
 		Starting: o.Starting,
 		Noise: func(text []byte) {

@@ -18,6 +18,7 @@ import (
 // change asks for beside data is done after unlocking, as effects. A process belongs to a goroutine of its own: worker.run.
 type Pool struct {
 	opts   Options // resolved
+	native *native // opts.Dialect, if it is ours
 	log    *slog.Logger
 	ladder []process.Rung
 	epoch  time.Time // where now starts counting
@@ -91,6 +92,7 @@ func New(o Options) (*Pool, error) {
 			backoff: process.Backoff{Min: o.Restart.Min, Max: o.Restart.Max, Jitter: jitter, Random: o.random},
 		},
 	}
+	p.native, _ = o.Dialect.(*native)
 	p.fitSlots()
 	p.retry = stoppedTimer(p.replan)
 	p.idle = stoppedTimer(p.reapIdle)
@@ -139,14 +141,18 @@ func (p *Pool) Call(ctx context.Context, method string, args, reply any, o CallO
 		return p.notCalled(method, o, ClassContext, contextError(ctx))
 	}
 	var w *worker
+	var waiting *waiter
 	var err error
 	if o.Alone {
-		w, err = p.takeAlone(ctx)
+		w, waiting, err = p.enterAlone()
 	} else {
-		w, err = p.take(ctx, o.Attempt > 1)
+		w, waiting, err = p.enter(o.Attempt > 1)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return p.notCalled(method, o, classOfWait(ctx, err), err)
+	case waiting != nil:
+		return p.callQueued(ctx, waiting, method, args, reply, o)
 	}
 	return p.callOn(ctx, w, w.release, method, args, reply, o)
 }
@@ -160,6 +166,11 @@ func (p *Pool) callOn(ctx context.Context, w *worker, freed func(), method strin
 		defer cancel()
 	}
 	err := w.conn.Call(callCtx, method, args, reply, rpc.CallOptions{Attempt: max(1, o.Attempt), Metadata: o.Metadata, Freed: freed})
+	return p.called(ctx, callCtx, w, method, o, err)
+}
+
+// called takes note of what came of a call that a worker got, and makes its error. callCtx is the context that bounded it.
+func (p *Pool) called(ctx, callCtx context.Context, w *worker, method string, o CallOptions, err error) error {
 	switch {
 	case isLeaving(err): // that is no answer, and no sign of health
 		w.saidLeaving()

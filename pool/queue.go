@@ -3,15 +3,20 @@ package pool
 import (
 	"sync"
 	"time"
+
+	"github.com/stdcrew/stdcrew/rpc"
 )
 
 // waiter is a caller that waits for a place on a worker. While it is in the queue it belongs to the pool; whoever takes it out, under
-// the pool's mutex, decides its fate and then sends on decided, once. A caller that leaves early takes itself out, or takes note of
+// the pool's mutex, decides its fate, and executes the verdict after unlocking. A caller that leaves early takes itself out, or takes note of
 // what has been decided meanwhile: a granted place is never lost.
 type waiter struct {
 	decided chan struct{} // buffered: telling never blocks
 	worker  *worker       // the place granted; nil: none
 	err     error         // why there is none
+	call    rpc.Prepared  // its call, if size is not 0
+	size    int           // of call, in bytes
+	roomy   bool          // when it came, there was memory for its call
 	timer   *time.Timer   // QueueTimeout's; nil until first needed
 	since   time.Duration // when it came
 
@@ -61,6 +66,8 @@ type queue struct {
 	waiting line
 	alone   line // retried, too
 
+	prepared int // bytes of calls that are encoded
+
 	used sync.Pool // of *waiter; alone not guarded: callers come back to it without the mutex
 }
 
@@ -73,6 +80,7 @@ func (q *queue) join(retried bool) *waiter {
 		return nil
 	}
 	w := q.unused()
+	w.roomy = q.prepared < maxPrepared
 	if retried {
 		q.retried.push(w)
 	} else {
@@ -106,9 +114,24 @@ func (q *queue) pop() *waiter {
 		w = q.waiting.first
 	}
 	if w != nil {
-		w.line.remove(w)
+		q.remove(w)
 	}
 	return w
+}
+
+func (q *queue) remove(w *waiter) {
+	w.line.remove(w)
+	q.prepared -= w.size
+}
+
+// prepare takes the call of a caller that is still in the queue, if there still is memory for it.
+func (q *queue) prepare(w *waiter, c rpc.Prepared) bool {
+	if w.line == nil || q.prepared >= maxPrepared {
+		return false
+	}
+	w.call, w.size = c, c.Size()
+	q.prepared += w.size
+	return true
 }
 
 // leave takes a caller out. It returns false if its fate has been decided already.
@@ -116,7 +139,7 @@ func (q *queue) leave(w *waiter) bool {
 	if w.line == nil {
 		return false
 	}
-	w.line.remove(w)
+	q.remove(w)
 	return true
 }
 
@@ -124,7 +147,7 @@ func (q *queue) leave(w *waiter) bool {
 func (q *queue) drop() *waiter {
 	var all line
 	for w := q.alone.first; w != nil; w = q.alone.first {
-		q.alone.remove(w)
+		q.remove(w)
 		all.push(w)
 	}
 	for w := q.pop(); w != nil; w = q.pop() {
@@ -138,6 +161,6 @@ func (q *queue) drop() *waiter {
 
 // recycle keeps a waiter whose fate has been learned for another caller.
 func (q *queue) recycle(w *waiter) {
-	w.worker, w.err = nil, nil
+	*w = waiter{decided: w.decided, timer: w.timer}
 	q.used.Put(w)
 }

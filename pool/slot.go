@@ -216,8 +216,7 @@ func (p *Pool) failWaiters(err error, fx *effects) {
 	for w := p.queue.drop(); w != nil; {
 		next := w.next
 		w.next, w.err = nil, err
-		failed := w
-		fx.add(func() { failed.decided <- struct{}{} })
+		fx.add(w.verdict().execute)
 		w = next
 	}
 }

@@ -3,20 +3,28 @@ package pool
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 )
 
-// take returns a worker with one of its places taken for the caller, waiting for it if need be. This and freed are the hot path: one short
+// take returns a worker with one of its places taken for the caller, waiting for it if need be.
+func (p *Pool) take(ctx context.Context, retried bool) (*worker, error) {
+	w, waiting, err := p.enter(retried)
+	if waiting == nil {
+		return w, err
+	}
+	return p.wait(ctx, waiting)
+}
+
+// enter returns a worker with one of its places taken for the caller, or the caller's place in the queue. This and freed are the hot path: one short
 // critical section, no allocation, no other goroutine.
 //
 // A caller never overtakes those that wait: as long as somebody waits, no place is free. Who frees a place gives it to the first of them.
-func (p *Pool) take(ctx context.Context, retried bool) (*worker, error) {
+func (p *Pool) enter(retried bool) (*worker, *waiter, error) {
 	p.mu.Lock()
 	if w := p.free(); w != nil && p.phase == phaseOpen {
 		p.occupy(w)
 		p.mu.Unlock()
-		return w, nil
+		return w, nil, nil
 	}
 	w, waiting, err := p.join(retried)
 	starts := p.mayStart()
@@ -25,10 +33,7 @@ func (p *Pool) take(ctx context.Context, retried bool) (*worker, error) {
 	if starts {
 		p.replan() // for this caller, or for one after it
 	}
-	if waiting == nil {
-		return w, err
-	}
-	return p.wait(ctx, waiting)
+	return w, waiting, err
 }
 
 // free is the worker that a call should go to; nil if none has a place. A worker whose connection has ended is out of the crew from here on,
@@ -98,63 +103,6 @@ func (p *Pool) hopeless(now time.Duration) error {
 	return &retryError{err: p.restarts.last, in: p.restarts.waits(now)}
 }
 
-// wait waits for what becomes of a caller in the queue.
-func (p *Pool) wait(ctx context.Context, w *waiter) (*worker, error) {
-	var timeout <-chan time.Time
-	if p.opts.QueueTimeout > 0 {
-		timeout = w.startTimer(p.opts.QueueTimeout)
-	}
-	var left error
-	select {
-	case <-w.decided:
-	case <-ctx.Done():
-		left = contextError(ctx)
-	case <-timeout:
-		left = fmt.Errorf("%w (%v)", ErrQueueTimeout, p.opts.QueueTimeout)
-	}
-	if left != nil && !p.leave(w) {
-		<-w.decided // comes at once: the decision has been made
-		if w.worker != nil {
-			w.worker.freed() // a place that the caller no longer wants goes to the next
-		}
-		w.worker, w.err = nil, nil
-	}
-	if timeout != nil {
-		w.timer.Stop()
-	}
-	got, err := w.worker, w.err
-	p.queue.recycle(w)
-	if left != nil {
-		err = p.explain(left)
-	}
-	return got, err
-}
-
-func (w *waiter) startTimer(d time.Duration) <-chan time.Time {
-	if w.timer == nil {
-		w.timer = time.NewTimer(d)
-	} else {
-		w.timer.Reset(d)
-	}
-	return w.timer.C
-}
-
-func (p *Pool) leave(w *waiter) bool {
-	var fx effects
-	p.mu.Lock()
-	alone := w.line == &p.queue.alone
-	left := p.queue.leave(w)
-	if left && p.phase == phaseDraining {
-		p.notify()
-	}
-	if alone {
-		p.arrange(&fx) // what was held back for it is free
-	}
-	p.mu.Unlock()
-	fx.run()
-	return left
-}
-
 // classOfWait says whose matter it is that a caller got no worker.
 func classOfWait(ctx context.Context, err error) Class {
 	switch {
@@ -194,8 +142,9 @@ func (w *worker) freed() {
 		return
 	}
 	if next := p.next(w); next != nil {
+		v := next.verdict()
 		p.mu.Unlock()
-		next.decided <- struct{}{}
+		v.execute()
 		return
 	}
 	p.ready.put(w)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stdcrew/stdcrew/process"
 	"github.com/stdcrew/stdcrew/rpc"
 )
 
@@ -30,37 +31,40 @@ func TestWait_Interleavings(t *testing.T) {
 		{"all leave", "a b c -b -c . d end", "a d"},
 	}
 	for _, cs := range cases {
-		t.Run(cs.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
-				var got journal
-				step := make(chan struct{}, 100)
-				c := newCrew(t, Options{}, program{handle: func(v *visit) (any, error) {
-					got.add("%s", strings.Trim(string(v.call.Args), `"`))
-					<-step
-					return nil, nil
-				}})
-				callers := map[string]context.CancelFunc{}
-				for _, word := range strings.Fields(cs.words) {
-					switch {
-					case word == "end":
-						close(step)
-					case word == ".":
-						step <- struct{}{}
-					case word[0] == '-':
-						callers[word[1:]]()
-					default:
-						ctx, cancel := context.WithCancel(t.Context())
-						callers[word] = cancel
-						c.ask(ctx, word, CallOptions{Attempt: 1 + strings.Count("ABCDE", word)})
+		for _, s := range speakers {
+			t.Run(cs.name+"/"+s.name, func(t *testing.T) {
+				inBubble(t, func(t *testing.T) {
+					var got journal
+					step := make(chan struct{}, 100)
+					worker := s.worker(1, func(j job) (any, error) {
+						got.add("%s", j.arg)
+						<-step
+						return nil, nil
+					})
+					c := newCrewOf(t, Options{Dialect: s.dialect()}, func(int) process.Func { return worker })
+					callers := map[string]context.CancelFunc{}
+					for _, word := range strings.Fields(cs.words) {
+						switch {
+						case word == "end":
+							close(step)
+						case word == ".":
+							step <- struct{}{}
+						case word[0] == '-':
+							callers[word[1:]]()
+						default:
+							ctx, cancel := context.WithCancel(t.Context())
+							callers[word] = cancel
+							c.ask(ctx, word, CallOptions{Attempt: 1 + strings.Count("ABCDE", word)})
+						}
+						synctest.Wait()
 					}
-					synctest.Wait()
-				}
-				require.Equal(t, cs.want, strings.Join(got.all(), " "))
-				for _, cancel := range callers {
-					cancel()
-				}
+					require.Equal(t, cs.want, strings.Join(got.all(), " "))
+					for _, cancel := range callers {
+						cancel()
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stdcrew/stdcrew/process"
+	"github.com/stdcrew/stdcrew/rpc"
 )
 
 // worker is one incarnation of a slot: one process and the connection to it. There is a new value for each launch.
@@ -20,9 +21,10 @@ type worker struct {
 
 	release func() // freed, made once: it goes with every call
 
-	pid   int   // set before the worker is ready
-	conn  Conn  // likewise
-	calls tally // answered
+	pid   int       // set before the worker is ready
+	conn  Conn      // likewise
+	peer  *rpc.Peer // conn, if it is of our own dialect
+	calls tally     // answered
 
 	open      bool // in the crew: it gets calls while it has a free place
 	inFlight  int
@@ -146,8 +148,7 @@ func (p *Pool) admit(w *worker, fx *effects) {
 		p.arrange(fx)
 	}
 	for waiting := p.next(w); waiting != nil; waiting = p.next(w) {
-		granted := waiting
-		fx.add(func() { granted.decided <- struct{}{} })
+		fx.add(waiting.verdict().execute)
 	}
 	p.ready.put(w)
 	if w.stuck {

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/stdcrew/stdcrew/framing"
@@ -15,9 +14,9 @@ type CallOptions struct {
 	Metadata map[string]string // reaches the handler as Request.Metadata
 	Budget   time.Duration     // how long the handler has; if zero, what is left of the context's deadline, if any
 
-	// Freed, if not nil, is called exactly once, when the call's place at the other side is free again: after its terminal message, also where
-	// the caller left long before, or when it turned out that it was never sent, or with the connection's end. It may be called on any
-	// goroutine and must not block.
+	// Freed, if not nil, is called exactly once, when the call's place at the other side is free again: when its terminal message has come and before
+	// its caller is told, also where the caller left long before, or when it turned out that it was never sent, or with the connection's end. It may
+	// be called on any goroutine, the one that reads for all above all, and must not block. It may start other calls: see Peer.Start.
 	Freed func()
 }
 
@@ -29,7 +28,6 @@ type calls struct {
 	left    callList    // calls whose callers have left, in that order
 	nextID  uint64
 	nonce   uint64 // of the last ping
-	used    sync.Pool
 }
 
 // call is one call, or ping, in flight. All but ready is guarded by the Peer's mutex, unless it is one goroutine's alone: the caller's before it is
@@ -43,8 +41,13 @@ type call struct {
 
 	ready    chan struct{} // one token each time somebody takes the call out of a list of those that wait
 	finished bool
+	telling  bool // it has finished, and there will be a token though it was in no list
 	ping     bool
-	freed    func() // or nil
+	freed    func() // or nil: whoever takes it calls it
+
+	stage    stage     // of a call that was prepared
+	budgetAt int       // where in the message its time for the handler is to be put
+	deadline time.Time // by which that is counted; zero: there is none
 
 	method  string
 	attempt int
@@ -68,34 +71,6 @@ type call struct {
 	prev, next *call
 }
 
-// maxKept bounds the buffers that a call keeps for its successors.
-const maxKept = 64 << 10
-
-// newCall returns a call that has been used before, if there is one. They stay with their connection: a channel that was made in a synctest
-// bubble must not be used outside.
-func (p *Peer) newCall() *call {
-	c, ok := p.calls.used.Get().(*call)
-	if !ok {
-		c = &call{ready: make(chan struct{}, 1)}
-	}
-	*c = call{ready: c.ready, msg: message{buf: c.msg.buf[:0]}, reply: c.reply[:0]}
-	return c
-}
-
-func (p *Peer) release(c *call) {
-	if cap(c.msg.buf) > maxKept {
-		c.msg.buf = nil
-	}
-	if c.owned {
-		framing.Recycle(c.reply)
-	}
-	if cap(c.reply) > maxKept || c.owned {
-		c.reply = nil
-	}
-	c.msg.tail = nil // the caller's
-	p.calls.used.Put(c)
-}
-
 // Call makes one call and waits for its answer, for the end of ctx, or for the end of the connection. args and reply may be anything that
 // MessagePack encodes; a msgpack.RawMessage is taken as already encoded, and a type with MarshalMsg and UnmarshalMsg, such as github.com/tinylib/msgp
 // generates, encodes itself. reply is a pointer, or nil to discard the result. Neither is touched after Call has returned. A *[]byte or
@@ -108,28 +83,33 @@ func (p *Peer) Call(ctx context.Context, method string, args, reply any, o CallO
 		free(o.Freed)
 		return err
 	}
-	c := p.newCall()
+	c := p.group.newCall()
 	if err := c.encode(ctx, method, args, &o); err != nil {
-		p.release(c)
+		p.group.release(c)
 		free(o.Freed)
 		return &CallError{Delivery: NotSent, Err: err}
 	}
-	if err := p.roundTrip(ctx, c, &o); err != nil {
+	if err := p.roundTrip(ctx, c, o.Freed); err != nil {
 		return err
 	}
-	free(o.Freed)
+	return p.conclude(c, reply)
+}
+
+// conclude returns what has become of a call that has finished.
+func (p *Peer) conclude(c *call, reply any) error {
+	free(c.freed)
 	err := c.result(reply)
-	p.release(c)
+	p.group.release(c)
 	return err
 }
 
 // roundTrip sends c and waits until it has finished. If it returns an error the call is no longer the caller's.
-func (p *Peer) roundTrip(ctx context.Context, c *call, o *CallOptions) error {
-	c.freed = o.Freed
+func (p *Peer) roundTrip(ctx context.Context, c *call, freed func()) error {
+	c.freed = freed
 	p.mu.Lock()
 	if err := p.send(ctx, c); err != nil {
 		p.mu.Unlock()
-		free(o.Freed)
+		free(freed)
 		return err
 	}
 	return p.await(ctx, c)
@@ -143,6 +123,7 @@ func (c *call) encode(ctx context.Context, method string, args any, o *CallOptio
 	b := append(c.msg.buf[:0], make([]byte, lead)...)
 	b = append(b, 0x94) // an array of 4
 	b = appendString(b, method)
+	c.budgetAt = len(b) + 1
 	b = appendUint(b, budgetMicros(ctx, o.Budget))
 	b = appendUint(b, uint64(max(o.Attempt, 1)))
 	b, err := appendMetadata(b, o.Metadata)
@@ -167,7 +148,11 @@ func budgetMicros(ctx context.Context, budget time.Duration) uint64 {
 		}
 		budget = time.Until(deadline)
 	}
-	return uint64(max(budget, 1)+time.Microsecond-1) / uint64(time.Microsecond)
+	return micros(budget)
+}
+
+func micros(budget time.Duration) uint64 {
+	return (uint64(max(budget, 1)) + uint64(time.Microsecond) - 1) / uint64(time.Microsecond)
 }
 
 func appendMetadata(b []byte, metadata map[string]string) ([]byte, error) {
@@ -175,39 +160,6 @@ func appendMetadata(b []byte, metadata map[string]string) ([]byte, error) {
 		return append(b, 0xc0), nil
 	}
 	return appendValue(b, metadata)
-}
-
-// send gives the call an id and puts it on its way; locked, but unlocked while it waits or writes. An error means that it was not sent.
-// A ctx that ends while parts of a large message are on their way is left to await. Ids rise in the order of the first frames: from the id to
-// the first frame nothing waits.
-func (p *Peer) send(ctx context.Context, c *call) error {
-	if ctx.Err() != nil {
-		return &CallError{Delivery: NotSent, Err: context.Cause(ctx)}
-	}
-	if c.msg.size() > p.outLimit {
-		return &CallError{Delivery: NotSent, Err: fmt.Errorf("%w: %d bytes are over the limit of %d; raise MaxMessage on the receiving side or send less",
-			ErrTooLarge, c.msg.size(), p.outLimit)}
-	}
-	if !p.room(c.msg.pending(p.outFrame), c, ctx.Done(), p.done) && ctx.Err() != nil {
-		return &CallError{Delivery: NotSent, Err: context.Cause(ctx)}
-	}
-	if p.inline {
-		p.handOver() // a handler calls back: its answer must be read
-	}
-	if err := p.refusal(); err != nil {
-		return &CallError{Delivery: NotSent, Err: err}
-	}
-	c.id = p.calls.nextID
-	p.calls.nextID += 2
-	p.register(c)
-	if c.msg.cut(p.outFrame) {
-		p.pushParts(&c.msg, c.id, c, ctx.Done())
-		return nil
-	}
-	frame, tail := c.msg.whole(c.id)
-	c.start, c.end = p.out.next(len(frame) + len(tail))
-	p.push(frame, tail)
-	return nil
 }
 
 // refusal says why no call can be sent, if so; locked.
@@ -274,6 +226,9 @@ func (p *Peer) await(ctx context.Context, c *call) error {
 	}
 	if p.reading.holder == c {
 		p.passOn() // it was granted the role, and finished before it could read
+	}
+	if c.telling {
+		p.takeToken(c)
 	}
 	p.mu.Unlock()
 	return nil

@@ -9,8 +9,17 @@ import (
 // errRoleLost tells the serving goroutine that another one reads now.
 var errRoleLost = errors.New("the reading role has passed on")
 
-// consume deals with all the frames that have been read; not locked, with the reading role. An error ends the connection.
+// consume deals with all the frames that have been read, and writes what is sent meanwhile; not locked, with the reading role. An error ends the
+// connection.
 func (p *Peer) consume() error {
+	err := p.dispatchAll()
+	if p.corked {
+		p.uncork()
+	}
+	return err
+}
+
+func (p *Peer) dispatchAll() error {
 	for {
 		if p.phase == awaitHello {
 			if found, err := p.findHello(); err != nil || !found {
@@ -109,9 +118,29 @@ func (p *Peer) answered(m framing.Message) {
 	} else {
 		c.take(m, p.inLimit())
 	}
-	freed := p.finish(c)
+	p.deliver(c)
+}
+
+// deliver gives the place of a call that has been answered to whoever waits for one, and then has its caller know; locked, but unlocked when it returns.
+// It comes in that order because a caller who has its answer may call again at once, and must find the place.
+func (p *Peer) deliver(c *call) {
+	asleep := p.complete(c)
+	if c.left {
+		freed := p.bury(c)
+		p.mu.Unlock()
+		free(freed)
+		return
+	}
+	freed := c.freed
+	c.freed = nil
+	self := p.reading.holder == c
+	c.telling = !self && !asleep
+	p.cork()
 	p.mu.Unlock()
 	free(freed)
+	if !self {
+		c.ready <- struct{}{}
+	}
 }
 
 // take keeps the answer; the call is no longer pending and so nobody else's to finish.

@@ -11,10 +11,10 @@
 // to the oldest of them when its own answer has come, and decodes after that. The role is a field under the Peer's mutex, so whoever
 // leaves, for whatever reason, sees whether it has been granted the role and passes it on.
 //
-// A reader sits in a Read that knows nothing of contexts. A [Sweeper] looks at all active connections every millisecond, in place of a
-// timer for each call: a caller that has been reading since the last look is moved off the stream ([Interrupter]), a goroutine reads in its
-// place, and the caller waits like the others, for its answer or for the end of its context. The same goroutine reads a connection that
-// has been quiet for some milliseconds, so that its end is seen. Where a stream cannot be interrupted that goroutine reads always.
+// A reader sits in a Read that knows nothing of contexts. A goroutine that the connections of a [Group] share looks at all active ones every
+// millisecond, in place of a timer for each call: a caller that has been reading since the last look is moved off the stream ([Interrupter]), a
+// goroutine reads in its place, and the caller waits like the others, for its answer or for the end of its context. The same goroutine reads a
+// connection that has been quiet for some milliseconds, so that its end is seen. Where a stream cannot be interrupted that goroutine reads always.
 //
 // On a worker that takes one call at a time the goroutine that reads runs the handler. If the handler takes longer than the sweeper's
 // interval, or calls the host, another goroutine takes over reading: pings are answered and cancels arrive whatever handlers do. With more
@@ -28,6 +28,9 @@
 // ([TryWriter]), and then what others have queued meanwhile, all of it in one write. What does not fit into the pipe is left to a goroutine.
 // Queued bytes are bounded, senders that find no room wait for it or for the end of their context, and messages longer than the other side's
 // largest frame are cut, so that small calls, cancels and pings pass between the parts of large ones.
+//
+// A caller need not be awake to send. A [Prepared] call is encoded before it has a connection, and sent by whoever finds a place for it, such as the
+// reader of the answer by which that became free ([Peer.Start]). What the reader starts while it deals with one read goes out in one write.
 //
 // # What a caller can rely on
 //

@@ -350,9 +350,9 @@ func TestP36_CloseEndsEverything(t *testing.T) {
 // A quiet connection is read, so that its end is seen without a call; and the sweeper that sees to it ends with its connections.
 func TestEndOfAQuietConnectionIsSeen(t *testing.T) {
 	eachMode(t, func(t *testing.T, ends makeEnds) {
-		sweeper := new(rpc.Sweeper)
+		group := new(rpc.Group)
 		for range 3 {
-			host, w, _ := connectWire(t, ends, 8, rpc.HostOptions{Sweeper: sweeper})
+			host, w, _ := connectWire(t, ends, 8, rpc.HostOptions{Group: group})
 			calls, ids := start(t, host, w, 1)
 			w.send(reply, 0, ids[0], []byte{0x01})
 			require.NoError(t, (<-calls[0]).err)

@@ -21,6 +21,8 @@ type gathering struct {
 	rare  int           // how many there were last time
 }
 
+func (g *gathering) begin(now time.Duration) { g.on, g.since, g.count = true, now, 0 }
+
 // over takes note of the end of a gathering.
 func (g *gathering) over(took time.Duration) {
 	g.on = false
@@ -57,12 +59,33 @@ func (p *Peer) company() bool {
 	return p.calls.pending.count > 1 || p.serving.running.count > 0
 }
 
+// cork has a host's reader gather while it gives answers to callers of a worker with several places: each gives a place to the next one, whose call may
+// be sent at once. All of those are written together; locked.
+func (p *Peer) cork() {
+	if o := &p.out; p.host && p.capacity > 1 && p.calls.pending.count > 0 && p.try != nil && !o.gate {
+		p.corked = true
+		o.gate = true
+		o.gathering.begin(p.now())
+	}
+}
+
+// uncork writes what has been gathered, if nobody else has; not locked, with the reading role.
+func (p *Peer) uncork() {
+	p.corked = false
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if o := &p.out; o.gathering.on {
+		o.gathering.on = false
+		p.flush()
+	}
+}
+
 // gather lets others run that are about to send, and then writes everything; locked, but unlocked meanwhile. If they take their time one of
 // them writes.
 func (p *Peer) gather() {
 	o := &p.out
 	o.gate = true
-	o.gathering.on, o.gathering.since, o.gathering.count = true, p.now(), 0
+	o.gathering.begin(p.now())
 	p.mu.Unlock()
 	runtime.Gosched()
 	p.mu.Lock()

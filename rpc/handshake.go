@@ -16,7 +16,7 @@ import (
 type HostOptions struct {
 	Welcome Welcome // what to answer; limits that are zero take their defaults, Protocol is set
 	Handler Handler // answers calls of the worker; if nil, they are refused
-	Sweeper *Sweeper
+	Group   *Group  // what it shares with others; if nil, nothing
 
 	Goodbye  func(reason string)  // the worker takes no further calls; before those that it has not accepted fail; must not block
 	Starting func(message string) // the worker is still loading; must not block
@@ -46,8 +46,8 @@ func Connect(ctx context.Context, s Stream, o HostOptions) (*Peer, error) {
 	p.handler, p.hold = o.Handler, o.HoldLost
 	p.notify = callbacks{goodbye: o.Goodbye, starting: o.Starting, noise: o.Noise, stuck: o.Stuck}
 	p.limits = o.patience()
-	if o.Sweeper != nil {
-		p.sweep = o.Sweeper
+	if o.Group != nil {
+		p.group = o.Group
 	}
 	p.welcome = o.Welcome
 	p.welcome.setDefaults()

@@ -34,11 +34,11 @@ func (p *Peer) InFlight() []InFlight {
 	return all
 }
 
-// leave takes the call out of the waiting list because its caller goes; locked. It returns false if the call has finished meanwhile. A grant
-// of the reading role that came at the same moment is passed on.
+// leave takes the call out of the waiting list because its caller wakes up untold; locked, but unlocked while it waits. It returns false if the call
+// has finished meanwhile. A grant of the reading role that came at the same moment is passed on.
 func (p *Peer) leave(c *call) bool {
 	if !p.calls.waiting.remove(c) {
-		<-c.ready
+		p.takeToken(c)
 		if p.reading.holder == c {
 			p.passOn()
 		}
@@ -55,7 +55,7 @@ func (p *Peer) abandon(ctx context.Context, c *call) error {
 		p.calls.pending.remove(c.id)
 		p.mu.Unlock()
 		free(c.freed)
-		p.release(c)
+		p.group.release(c)
 		return err
 	}
 	c.left, c.leftAt, c.why = true, p.stalls.clock, err.Err
@@ -71,22 +71,33 @@ func (p *Peer) abandon(ctx context.Context, c *call) error {
 	return err
 }
 
-// finish takes a call that has its answer or its error out of the tables and wakes its caller; locked. If the caller has left it returns what
-// is to be called, if anything, because the place is free.
-func (p *Peer) finish(c *call) (freed func()) {
+// complete takes a call that has its answer or its error out of the tables; locked. It reports whether the caller is to be woken by a token.
+func (p *Peer) complete(c *call) (asleep bool) {
 	p.calls.pending.remove(c.id)
 	c.finished = true
-	if c.left {
-		p.calls.left.remove(c)
-		freed = c.freed
-		p.release(c)
-		return freed
-	}
-	if p.calls.waiting.remove(c) || p.calls.brief.remove(c) {
-		c.ready <- struct{}{}
-	}
 	if c.end == notYet {
 		p.out.announceSpace() // its caller is still sending it
 	}
+	return p.calls.waiting.remove(c) || p.calls.brief.remove(c)
+}
+
+// finish ends a call that has failed and wakes its caller, who gives back its place; locked. If the caller has left it returns what is to be
+// called, if anything, because the place is free.
+func (p *Peer) finish(c *call) (freed func()) {
+	asleep := p.complete(c)
+	if c.left {
+		return p.bury(c)
+	}
+	if asleep {
+		c.ready <- struct{}{}
+	}
 	return nil
+}
+
+// bury ends a call whose caller has left, and returns what is to be called because its place is free; locked.
+func (p *Peer) bury(c *call) (freed func()) {
+	p.calls.left.remove(c)
+	freed = c.freed
+	p.group.release(c)
+	return freed
 }

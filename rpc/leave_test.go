@@ -13,7 +13,7 @@ func TestP10_LeavingWhileAnEarlyAnswerIsTaken(t *testing.T) {
 	p, freed := newPeer(nil, true), 0
 	p.out.broken = true // nothing is written
 	for range 20 {      // now and then what could be used again is not
-		c := p.newCall()
+		c := p.group.newCall()
 		c.id, c.end, c.freed = 2, notYet, func() { freed++ }
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -21,7 +21,7 @@ func TestP10_LeavingWhileAnEarlyAnswerIsTaken(t *testing.T) {
 		var gone *CallError
 		require.ErrorAs(t, p.abandon(ctx, c), &gone)
 		require.Equal(t, NotSent, gone.Delivery)
-		require.NotSame(t, c, p.newCall())
+		require.NotSame(t, c, p.group.newCall())
 		require.Zero(t, freed, "its place is not free yet")
 		p.mu.Lock()
 		free(p.finish(c))

@@ -24,7 +24,7 @@ type Peer struct {
 	hold   bool // calls in flight at the stream's end wait for Abort or Drain
 	notify callbacks
 	limits patience
-	sweep  *Sweeper
+	group  *Group
 	epoch  time.Time
 
 	handler    Handler
@@ -43,6 +43,7 @@ type Peer struct {
 
 	in       *framing.Reader // belongs to the reader
 	noise    noise           // likewise
+	corked   bool            // likewise: it writes what others send when it has dealt with what it has read
 	received uint64          // likewise; bytes
 
 	mu      sync.Mutex
@@ -118,7 +119,7 @@ func newPeer(s Stream, host bool) *Peer {
 	}
 	p.serving.running = newTable[incoming](1)
 	p.serving.said = make(chan struct{})
-	p.sweep = new(Sweeper)
+	p.group = new(Group)
 	return p
 }
 
@@ -184,7 +185,7 @@ func (p *Peer) Close() (err error) {
 	p.mu.Lock()
 	p.readEnd(ErrClosed) // where nobody was reading
 	p.mu.Unlock()
-	p.sweep.remove(p)
+	p.group.sweeper.remove(p)
 	return err
 }
 

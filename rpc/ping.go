@@ -13,7 +13,7 @@ const maxPing = 64
 
 // Ping asks the other side for a sign of life and waits for it.
 func (p *Peer) Ping(ctx context.Context) error {
-	c := p.newCall()
+	c := p.group.newCall()
 	c.ping = true
 	p.mu.Lock()
 	if err := p.lost(); err != nil {
@@ -35,7 +35,7 @@ func (p *Peer) awaitPing(ctx context.Context, c *call) error {
 	err := p.await(ctx, c)
 	if err == nil {
 		err = c.err
-		p.release(c)
+		p.group.release(c)
 	}
 	var failed *CallError
 	if errors.As(err, &failed) {

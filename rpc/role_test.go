@@ -61,7 +61,7 @@ func inFlight(s Stream, n int) (*Peer, []*call) {
 	p.phase, p.capacity, p.hold = open, n, true
 	p.mu.Lock()
 	for i := range all {
-		all[i] = p.newCall()
+		all[i] = p.group.newCall()
 		all[i].id = p.calls.nextID
 		p.calls.nextID += 2
 		p.register(all[i])

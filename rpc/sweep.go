@@ -10,9 +10,9 @@ import (
 // how long a worker's handler keeps others from being read.
 const sweepEvery = time.Millisecond
 
-// Sweeper looks at active connections in place of a timer for each call. One goroutine serves all connections that share it and runs only
-// while one of them is active. The zero value is ready for use; it must not be copied.
-type Sweeper struct {
+// sweeper looks at active connections in place of a timer for each call. One goroutine serves all connections that share it and runs only
+// while one of them is active.
+type sweeper struct {
 	mu    sync.Mutex
 	peers []*Peer
 	round *round // nil while no connection is active
@@ -22,7 +22,7 @@ type Sweeper struct {
 type round struct{ stop, stopped chan struct{} }
 
 // add has p swept until it is no longer active. p must not be in.
-func (s *Sweeper) add(p *Peer) {
+func (s *sweeper) add(p *Peer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.peers = append(s.peers, p)
@@ -33,7 +33,7 @@ func (s *Sweeper) add(p *Peer) {
 }
 
 // remove has p, which is closed, no longer swept. With the last connection the goroutine ends, and is waited for.
-func (s *Sweeper) remove(p *Peer) {
+func (s *sweeper) remove(p *Peer) {
 	s.mu.Lock()
 	last := s.round
 	if !s.drop(p) {
@@ -47,7 +47,7 @@ func (s *Sweeper) remove(p *Peer) {
 }
 
 // drop takes p out and reports whether it was the last one, whose round is over; locked.
-func (s *Sweeper) drop(p *Peer) bool {
+func (s *sweeper) drop(p *Peer) bool {
 	i := slices.Index(s.peers, p)
 	if i < 0 {
 		return false
@@ -60,7 +60,7 @@ func (s *Sweeper) drop(p *Peer) bool {
 	return true
 }
 
-func (s *Sweeper) run(r *round) {
+func (s *sweeper) run(r *round) {
 	defer close(r.stopped)
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -77,7 +77,7 @@ func (s *Sweeper) run(r *round) {
 }
 
 // sweep looks at all active connections and reports whether the last one has become inactive.
-func (s *Sweeper) sweep() bool {
+func (s *sweeper) sweep() bool {
 	s.mu.Lock()
 	peers := slices.Clone(s.peers)
 	s.mu.Unlock()
@@ -101,7 +101,7 @@ func (p *Peer) wakeSweep() {
 		return
 	}
 	p.swept = true
-	p.sweep.add(p)
+	p.group.sweeper.add(p)
 }
 
 // sweepOnce looks at the connection and reports whether it wants to be looked at again; not locked.

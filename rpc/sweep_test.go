@@ -40,9 +40,9 @@ func TestIdleWorkerIsLookedAtOnce(t *testing.T) {
 // leave.
 func TestSweeperIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := new(rpc.Sweeper)
-		idle, idleWire, _ := connectWire(t, ringEnds, 1, rpc.HostOptions{Sweeper: shared})
-		busy, busyWire, _ := connectWire(t, ringEnds, 1, rpc.HostOptions{Sweeper: shared})
+		shared := new(rpc.Group)
+		idle, idleWire, _ := connectWire(t, ringEnds, 1, rpc.HostOptions{Group: shared})
+		busy, busyWire, _ := connectWire(t, ringEnds, 1, rpc.HostOptions{Group: shared})
 		leaves := func(host caller, w *wire) {
 			ctx, cancelCall := context.WithCancel(t.Context())
 			done := background(ctx, host, "m", nil)
@@ -104,7 +104,7 @@ func sweeping() (n int) {
 	bubble := own[strings.Index(own, "synctest bubble"):]
 	for _, goroutine := range strings.Split(string(stacks), "\n\n") {
 		header, frames, _ := strings.Cut(goroutine, "\n")
-		if strings.HasSuffix(header, bubble) && strings.Contains(frames, "rpc.(*Sweeper).run(") {
+		if strings.HasSuffix(header, bubble) && strings.Contains(frames, "rpc.(*sweeper).run(") {
 			n++
 		}
 	}
