@@ -2,6 +2,7 @@ package arch
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,6 +14,10 @@ var unfinished = regexp.MustCompile(`(?i)not (yet )?impl` + `emented|unimpl` + `
 // What a package cannot do on some system is said to its caller in an error that names the system, not by a stub.
 func TestNothingIsLeftUnfinished(t *testing.T) {
 	for _, s := range sources(t) {
+		text := strings.ToLower(s.text)
+		if !strings.Contains(text, "implement") && !strings.Contains(text, "exercise") && !strings.Contains(text, "context.to") {
+			continue // the expression is slow
+		}
 		for _, at := range unfinished.FindAllStringIndex(s.text, -1) {
 			t.Errorf("%s: says %q", s.path, s.text[at[0]:at[1]])
 		}
