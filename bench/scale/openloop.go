@@ -23,8 +23,8 @@ type openLoop struct {
 	latency histogram            // from when a call was due to its answer
 	late    histogram            // from when it was due until somebody was told to make it
 	failed  atomic.Int64
-	pending atomic.Int64   // due, and neither answered nor failed
-	due     chan time.Time // those that nobody makes yet; if nil, run makes one
+	pending atomic.Int64 // due, and neither answered nor failed
+	due     dispatch
 
 	mu  sync.Mutex
 	err error // the first
@@ -41,22 +41,15 @@ func poisson(rate float64, seed uint64) func() time.Duration {
 	return func() time.Duration { return time.Duration(random.ExpFloat64() / rate * float64(time.Second)) }
 }
 
-const (
-	// openGoroutines make the calls of an open loop. They are there before it begins: where each call that finds all others waiting starts a goroutine of
-	// its own, one slow moment leaves hundreds of thousands, and the runtime is busy with their stacks from then on.
-	openGoroutines = 4096
-	// openBacklog is how many calls wait for one of those. Further ones hold the dispatcher up, and count from when they were due all the same.
-	openBacklog = 1 << 20
-)
+// openGoroutines make the calls of an open loop. They are there before it begins: where each call that finds all others waiting starts a goroutine of
+// its own, one slow moment leaves hundreds of thousands, and the runtime is busy with their stacks from then on.
+const openGoroutines = 4096
 
 // run sends calls for so long, or until ctx ends, and returns when all have ended. pending is what was still under way when the last one had been sent.
 func (o *openLoop) run(ctx context.Context, length time.Duration) (pending int64) {
 	all, cancel := context.WithTimeout(context.Background(), length+patience)
 	defer cancel()
 	var callers sync.WaitGroup
-	if o.due == nil {
-		o.due = make(chan time.Time, openBacklog)
-	}
 	for range openGoroutines {
 		callers.Go(func() { o.make(all) }) // ends when no more calls are due
 	}
@@ -67,9 +60,9 @@ func (o *openLoop) run(ctx context.Context, length time.Duration) (pending int64
 		}
 		o.late.add(time.Since(at))
 		o.pending.Add(1)
-		o.due <- at
+		o.due.send(at)
 	}
-	close(o.due)
+	o.due.close()
 	pending = o.pending.Load()
 	callers.Wait()
 	return pending
@@ -79,7 +72,8 @@ func (o *openLoop) run(ctx context.Context, length time.Duration) (pending int64
 func (o *openLoop) make(all context.Context) {
 	ctx, cancel := context.WithCancel(all) // of its own, as any real caller has
 	defer cancel()
-	for at := range o.due {
+	own := make(chan time.Time, 1)
+	for at, ok := o.due.next(own); ok; at, ok = o.due.next(own) {
 		if err := o.call(ctx); err != nil {
 			o.fail(err)
 		}
@@ -105,12 +99,9 @@ func (o *openLoop) outcome() error {
 	return nil
 }
 
-// openCallers is how many callers find out what the maximum is.
-const openCallers = 256
-
 // measureOpenLoops has calls come at half the rate that callers in a closed loop reach in the same run.
 func measureOpenLoops(s settings) ([]table, error) {
-	t := table{Name: "open loop", What: fmt.Sprintf("calls that come at random for %v, at half the closed-loop rate of %d callers; counted from when each was due", s.open, openCallers)}
+	t := table{Name: "open loop", What: fmt.Sprintf("calls that come at random for %v, at half the rate of as many callers in a closed loop, %d; counted from when each was due", s.open, openGoroutines)}
 	for _, o := range []broker.PoolOptions{{Min: 1, Max: 1, InFlight: 64}, {Min: 8, Max: 8, InFlight: 1}} {
 		r, err := openLoopRow(o, s)
 		if err != nil {
@@ -135,12 +126,12 @@ func openLoopRow(o broker.PoolOptions, s settings) (r row, err error) {
 		return r, err
 	}
 	runtime.GC()
-	loop := &openLoop{call: c.echo(), gap: poisson(most/2, s.seed), due: make(chan time.Time, openBacklog)}
+	loop := &openLoop{call: c.echo(), gap: poisson(most/2, s.seed)}
 	before, err := cpu(c.pids())
 	if err != nil {
 		return r, err
 	}
-	stop := c.watchQueue(s.open/queueSamples, func() int { return len(loop.due) })
+	stop := c.watchQueue(s.open/queueSamples, loop.due.waiting)
 	begin := time.Now()
 	pending := loop.run(context.Background(), s.open)
 	took := time.Since(begin)
@@ -156,9 +147,10 @@ func openLoopRow(o broker.PoolOptions, s settings) (r row, err error) {
 	return r, loop.outcome()
 }
 
-// closedLoopRate is the median over the rounds.
+// closedLoopRate is the rate at which a queue is worked off that holds all the callers that there can be: the median over the rounds. With 256 callers,
+// whose stacks stay in the processor's caches, it is up to twice that.
 func (c *crew) closedLoopRate(s settings) (float64, error) {
-	callers := make([]gauge.Call, openCallers)
+	callers := make([]gauge.Call, openGoroutines)
 	for i := range callers {
 		callers[i] = c.echo()
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -129,6 +130,45 @@ func TestOpenLoopCountsItsOwnDelay(t *testing.T) {
 			require.InEpsilon(t, 24*time.Millisecond, h.quantile(74.0/99), 1.0/32)
 			require.Zero(t, h.quantile(50.0/99))
 		}
+	})
+}
+
+// Calls go to who has become free last; those that come while nobody is free are made in the order in which they were due, all of them.
+func TestDispatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d dispatch
+		begin := time.Now()
+		order := make(chan string, 100)
+		goes, slow := make(chan struct{}), make(chan struct{})
+		for _, name := range []string{"first", "second", "third"} {
+			go func() { // ends when no more calls are due
+				own := make(chan time.Time, 1)
+				for at, ok := d.next(own); ok; at, ok = d.next(own) {
+					order <- fmt.Sprint(name, " ", at.Sub(begin))
+					<-slow
+				}
+				goes <- struct{}{}
+			}()
+			synctest.Wait()
+		}
+		for i := range 9 {
+			d.send(begin.Add(time.Duration(i)))
+			synctest.Wait()
+		}
+		require.Equal(t, []string{"third 0s", "second 1ns", "first 2ns"}, []string{<-order, <-order, <-order})
+		require.Equal(t, 6, d.waiting())
+		d.close()
+		for i := 3; i < 9; i++ {
+			slow <- struct{}{}
+			synctest.Wait()
+			require.Contains(t, <-order, fmt.Sprint(" ", time.Duration(i)))
+		}
+		close(slow)
+		for range 3 {
+			<-goes
+		}
+		require.Zero(t, d.waiting())
+		require.Empty(t, order)
 	})
 }
 
