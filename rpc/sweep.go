@@ -70,29 +70,31 @@ func (s *sweeper) run(r *round) {
 		case <-r.stop:
 			return
 		}
-		if s.sweep() {
+		if s.sweep(r) {
 			return
 		}
 	}
 }
 
-// sweep looks at all active connections and reports whether the last one has become inactive.
-func (s *sweeper) sweep() bool {
+// sweep looks at all active connections and reports whether the round is over: the last of them has become inactive, or was removed meanwhile.
+func (s *sweeper) sweep(r *round) (over bool) {
 	s.mu.Lock()
 	peers := slices.Clone(s.peers)
+	over = s.round != r
 	s.mu.Unlock()
-	for _, p := range peers {
-		if p.sweepOnce() {
-			continue
-		}
-		s.mu.Lock()
-		last := s.drop(p)
-		s.mu.Unlock()
-		if last {
-			return true
+	for i := 0; i < len(peers) && !over; i++ {
+		if !peers[i].sweepOnce() {
+			over = s.inactive(peers[i], r)
 		}
 	}
-	return false
+	return over
+}
+
+// inactive takes p out, and reports whether the round is over. If it was before, p belongs to the next one by now, which is not to lose it.
+func (s *sweeper) inactive(p *Peer, r *round) (over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.round != r || s.drop(p)
 }
 
 // wakeSweep has the connection swept while it is active; locked.
