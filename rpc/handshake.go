@@ -159,6 +159,9 @@ func (p *Peer) becomeReady(body []byte) error {
 	}
 	p.methods = newMethods(p.hello.Methods)
 	p.phase = open
+	if p.out.delegated {
+		p.wakeSweep() // who still writes the welcome goes on with the first call, and nobody has watched so far
+	}
 	close(p.greeted)
 	return nil
 }

@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -23,4 +25,17 @@ func TestSweeper_RoundThatIsOverTakesNothing(t *testing.T) {
 	require.True(t, s.sweep(next))
 	require.Empty(t, s.peers)
 	require.Nil(t, s.round)
+}
+
+// The goroutine that writes the end of the handshake may go on with the first call. It is watched from then on.
+func TestP6_WriterOfTheHandshakeIsWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPeer(newQuietStream(), true)
+		p.phase, p.limits.write = awaitReady, time.Second
+		p.out.gate, p.out.delegated = true, true
+		require.NoError(t, p.becomeReady([]byte{0x80}))
+		time.Sleep(time.Second + 2*sweepEvery)
+		require.ErrorIs(t, p.Err(), ErrWriteStall)
+		require.NoError(t, p.Close())
+	})
 }
