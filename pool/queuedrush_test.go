@@ -88,14 +88,14 @@ func TestQueued_APlaceIsFreeBeforeItsCallerKnows(t *testing.T) {
 
 // TestQueued_EveryoneIsServed by few places, each with the answer to the own call.
 func TestQueued_EveryoneIsServed(t *testing.T) {
-	const callers, each = 64, 20
+	const callers, each = 64, 40
 	inEachWorld(t, Options{Min: 2, Max: 2}, 4, func(t *testing.T, c *crew) {
 		var all sync.WaitGroup
 		for caller := range callers {
 			all.Go(func() {
 				for i := range each {
 					text := fmt.Sprint(caller, "/", i)
-					if i%10 == 0 {
+					if i%20 == 0 {
 						text = long(text, 300<<10)
 					}
 					var got string

@@ -79,21 +79,27 @@ func (s *storm) serve(ctx context.Context, r *rpc.Request) (any, error) {
 	return in, nil
 }
 
+// moody is the context of a random call: one in so many ends at once, another within two milliseconds, as do those of calls that wait for it.
+func moody(t testing.TB, r *rand.Rand, of int, waits bool) (context.Context, context.CancelFunc) {
+	how := r.IntN(of)
+	if how == 1 || how > 1 && waits {
+		return context.WithTimeout(t.Context(), time.Duration(r.IntN(2_000_000)))
+	}
+	ctx, cancelCall := context.WithCancel(t.Context())
+	if how == 0 {
+		go cancelCall()
+	}
+	return ctx, cancelCall
+}
+
 // call makes one random call, and checks what it came to.
 func (s *storm) call(r *rand.Rand) error {
 	<-s.places
 	method := [...]string{"echo", "echo", "echo", "wait", "fail", "panic", "back"}[r.IntN(7)]
 	size := [...]int{0, 10, 1000, 5000, 20_000, 150_000}[min(r.IntN(12), r.IntN(6))]
 	in := load{Nonce: s.calls.Add(1), Data: bytes.Repeat([]byte{byte(r.Uint32())}, size)}
-	ctx, cancelCall := context.WithCancel(s.t.Context())
+	ctx, cancelCall := moody(s.t, r, 4, method == "wait")
 	defer cancelCall()
-	switch how := r.IntN(4); {
-	case how == 0:
-		go cancelCall() // ends at once
-	case how == 1 || method == "wait":
-		ctx, cancelCall = context.WithTimeout(ctx, time.Duration(r.IntN(2_000_000)))
-		defer cancelCall()
-	}
 	var out load
 	err := s.p.host.Call(ctx, method, in, &out, rpc.CallOptions{})
 	var cut *rpc.CallError

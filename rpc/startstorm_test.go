@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -150,15 +149,8 @@ func (r *relay) visit(rnd *rand.Rand) (g *guest, lost bool) {
 	method := [...]string{"echo", "echo", "echo", "echo", "wait", "fail"}[rnd.IntN(6)]
 	size := [...]int{0, 10, 1000, 5000, 20_000, 150_000}[min(rnd.IntN(30), rnd.IntN(6))]
 	in := load{Nonce: r.nonce.Add(1), Data: bytes.Repeat([]byte{byte(rnd.Uint32())}, size)}
-	ctx, cancelCall := context.WithCancel(r.t.Context())
+	ctx, cancelCall := moody(r.t, rnd, 6, method == "wait")
 	defer cancelCall()
-	switch how := rnd.IntN(6); {
-	case how == 0:
-		go cancelCall() // ends at once
-	case how == 1 || method == "wait":
-		ctx, cancelCall = context.WithTimeout(ctx, time.Duration(rnd.IntN(2_000_000)))
-		defer cancelCall()
-	}
 	g = &guest{r: r, nonce: in.Nonce}
 	var out load
 	err := g.call(ctx, method, in, &out)

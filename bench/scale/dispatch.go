@@ -12,7 +12,7 @@ import (
 type dispatch struct {
 	mu      sync.Mutex
 	idle    []chan time.Time // of those who are free, the last at the end
-	backlog []time.Time      // when the calls were due that nobody makes yet
+	backlog []time.Time      // when the calls were due that nobody makes yet; no more than there are in a run, 24 bytes each
 	begun   int              // of backlog, from the front
 	closed  bool
 }

@@ -99,9 +99,12 @@ func (o *openLoop) outcome() error {
 	return nil
 }
 
+// openCallers is how many callers find out what the maximum is.
+const openCallers = 256
+
 // measureOpenLoops has calls come at half the rate that callers in a closed loop reach in the same run.
 func measureOpenLoops(s settings) ([]table, error) {
-	t := table{Name: "open loop", What: fmt.Sprintf("calls that come at random for %v, at half the rate of as many callers in a closed loop, %d; counted from when each was due", s.open, openGoroutines)}
+	t := table{Name: "open loop", What: fmt.Sprintf("calls that come at random for %v, at half the closed-loop rate of %d callers; counted from when each was due", s.open, openCallers)}
 	for _, o := range []broker.PoolOptions{{Min: 1, Max: 1, InFlight: 64}, {Min: 8, Max: 8, InFlight: 1}} {
 		r, err := openLoopRow(o, s)
 		if err != nil {
@@ -147,10 +150,9 @@ func openLoopRow(o broker.PoolOptions, s settings) (r row, err error) {
 	return r, loop.outcome()
 }
 
-// closedLoopRate is the rate at which a queue is worked off that holds all the callers that there can be: the median over the rounds. With 256 callers,
-// whose stacks stay in the processor's caches, it is up to twice that.
+// closedLoopRate is the median over the rounds.
 func (c *crew) closedLoopRate(s settings) (float64, error) {
-	callers := make([]gauge.Call, openGoroutines)
+	callers := make([]gauge.Call, openCallers)
 	for i := range callers {
 		callers[i] = c.echo()
 	}
