@@ -482,19 +482,19 @@ func TestCallsInPartsTakePlaces(t *testing.T) {
 // Who answers at length keeps neither the next call nor a ping from being answered.
 func TestLargeAnswersDoNotHoldOthersUp(t *testing.T) {
 	bothInFlights(t, func(t *testing.T, ends makeEnds, inFlight int) {
-		entered := make(chan struct{})
-		_, w, _ := announceWire(t, ends, serving(inFlight, rpc.HandlerFunc(func(_ context.Context, r *rpc.Request) (any, error) {
+		small := make(chan context.Context, 1)
+		_, w, _ := announceWire(t, ends, serving(inFlight, rpc.HandlerFunc(func(ctx context.Context, r *rpc.Request) (any, error) {
 			if r.Method == "large" {
 				return make([]byte, 3<<20), nil
 			}
-			close(entered)
+			small <- ctx
 			return []byte{}, nil
 		})))
 		w.send(call, 0, 2, callBody(t, "large", nil))
 		w.begin() // its answer is under way
-		w.send(call, 0, 4, callBody(t, "small", nil))
 		w.send(ping, 0, 0, []byte("1"))
-		<-entered // until here nobody has read the rest of the large one
+		w.send(call, 0, 4, callBody(t, "small", nil))
+		<-(<-small).Done() // a handler's context ends when its answer is on its way; until here nobody has read the rest of the large one
 		first, second := w.next(), w.next()
 		require.ElementsMatch(t, []uint8{reply, pong}, []uint8{first.Type, second.Type})
 		require.EqualValues(t, 4, first.ID+second.ID)
