@@ -182,15 +182,18 @@ type act struct {
 	over <-chan struct{} // closed when it has ended
 }
 
-// server is a worker that serves until its input ends, it exits by its handler's wish, or it is killed. Without a handler it answers calls with
-// their arguments.
+// server is a worker that serves until its input ends and its handlers have, it exits by its handler's wish, or it is killed. Without a handler it
+// answers calls with their arguments.
 func server(o rpc.WorkerOptions, handle func(*act) (any, error)) process.Func {
 	return func(m *process.Memory) int {
 		exit, over := make(chan int, 8), make(chan struct{})
 		defer close(over)
 		var peer *rpc.Peer
+		var running sync.WaitGroup
 		o := o
 		o.Handler = rpc.HandlerFunc(func(ctx context.Context, r *rpc.Request) (any, error) {
+			running.Add(1)
+			defer running.Done()
 			if handle != nil {
 				return handle(&act{Memory: m, ctx: ctx, req: r, peer: peer, exit: exit, over: over})
 			}
@@ -204,8 +207,9 @@ func server(o rpc.WorkerOptions, handle func(*act) (any, error)) process.Func {
 			return 1
 		}
 		defer peer.Close()
-		go func() { // ends when the input does
+		go func() { // ends when input and handlers do
 			_ = peer.Serve()
+			running.Wait()
 			exit <- 0
 		}()
 		select {

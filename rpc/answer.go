@@ -14,15 +14,17 @@ func (p *Peer) run(in *incoming) {
 	returned := false
 	defer func() {
 		if !returned { // runtime.Goexit, as of a test's FailNow: this goroutine ends here, and others have to go on
-			p.mu.Lock()
-			p.handOver()
-			p.mu.Unlock()
+			if in.inline {
+				p.mu.Lock()
+				p.handOver()
+				p.mu.Unlock()
+			}
 			p.respond(in, nil, &RemoteError{Code: CodePanic, Message: "the handler ended its goroutine"}, false)
 		}
 	}()
 	result, err := p.invoke(in)
 	returned = true
-	p.respond(in, result, err, !p.inline)
+	p.respond(in, result, err, !in.inline)
 }
 
 // respond sends the answer. reused says that this goroutine takes further calls.
@@ -50,7 +52,9 @@ func (p *Peer) respond(in *incoming, result any, err *RemoteError, reused bool) 
 // answer sends the answer's frames; locked, but unlocked while it waits or writes.
 func (p *Peer) answer(in *incoming, quick bool) {
 	if !quick {
-		p.handOver() // it may take time
+		if in.inline {
+			p.handOver() // it may take time
+		}
 		p.room(in.msg.pending(p.outFrame), nil, nil, nil)
 	}
 	if in.msg.cut(p.outFrame) {

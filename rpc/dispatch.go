@@ -13,7 +13,7 @@ var errRoleLost = errors.New("the reading role has passed on")
 // connection.
 func (p *Peer) consume() error {
 	err := p.dispatchAll()
-	if p.corked {
+	if err != errRoleLost && p.corked {
 		p.uncork()
 	}
 	return err

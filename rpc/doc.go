@@ -18,7 +18,9 @@
 //
 // On a worker that takes one call at a time the goroutine that reads runs the handler. If the handler takes longer than the sweeper's
 // interval, or calls the host, another goroutine takes over reading: pings are answered and cancels arrive whatever handlers do. With more
-// calls at a time handlers run on goroutines that are used again and again.
+// calls at a time handlers run on goroutines that are used again and again, but for those that have been found to be quick, at a microsecond or
+// so each: the goroutine that reads runs them too. If one of them is not, others wait for it for two milliseconds at most, and for a hundredth of
+// the time at most that comes again.
 //
 // The reader waits for nobody: not for handlers, not for callbacks, not for room to write.
 //

@@ -71,9 +71,14 @@ func (p *Peer) cork() {
 
 // uncork writes what has been gathered, if nobody else has; not locked, with the reading role.
 func (p *Peer) uncork() {
-	p.corked = false
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.writeCorked()
+}
+
+// writeCorked is uncork; locked, but unlocked while it writes.
+func (p *Peer) writeCorked() {
+	p.corked = false
 	if o := &p.out; o.gathering.on {
 		o.gathering.on = false
 		p.flush()

@@ -24,7 +24,7 @@ const (
 
 // bubbles runs the test in a synctest bubble over each kind of stream that works in one. Nothing may be left running at its end.
 func bubbles(t *testing.T, test func(t *testing.T, ends makeEnds)) {
-	for name, ends := range map[string]makeEnds{"memory": memoryEnds, "rings": ringEnds} {
+	for name, ends := range map[string]makeEnds{"memory": memoryEnds, "rings": ringEnds, "quick": quickEnds} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(t, ends) })
 		})
@@ -172,6 +172,7 @@ func announceWire(t testing.TB, ends makeEnds, o rpc.WorkerOptions) (*rpc.Peer, 
 	require.NoError(t, err)
 	require.NoError(t, worker.Ready())
 	wg.Wait()
+	aboutToServe(worker, workerEnd)
 	go func() { served <- worker.Serve() }() // ends with the stream
 	t.Cleanup(func() {
 		_ = hostEnd.Close()

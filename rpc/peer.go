@@ -33,7 +33,7 @@ type Peer struct {
 	// Settled by the handshake, constant after it.
 	hello    Hello
 	welcome  Welcome
-	inline   bool // one call at a time, on the goroutine that reads
+	inline   bool // a worker's that takes one call at a time: always on the goroutine that reads
 	capacity int
 	places   int     // calls of the other side that run here at a time
 	methods  methods // the other side's

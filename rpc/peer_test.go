@@ -47,7 +47,7 @@ type makeEnds func(testing.TB) (host, worker stream)
 
 // modes are the kinds of streams that a Peer works on: in memory without and with what a stream can have, and where there are any, pipes of
 // the operating system.
-var modes = map[string]makeEnds{"memory": memoryEnds, "rings": ringEnds}
+var modes = map[string]makeEnds{"memory": memoryEnds, "rings": ringEnds, "quick": quickEnds}
 
 func eachMode(t *testing.T, test func(t *testing.T, ends makeEnds)) {
 	for name, ends := range modes {
@@ -97,6 +97,7 @@ func connect(t testing.TB, ends makeEnds, s setup) *pair {
 			return
 		}
 		p.worker = w
+		aboutToServe(w, p.workerEnd)
 		if err := w.Ready(); err != nil {
 			p.served <- err
 			return

@@ -20,9 +20,7 @@ func (p *Peer) Ping(ctx context.Context) error {
 		p.mu.Unlock()
 		return err
 	}
-	if p.inline {
-		p.handOver() // a handler asks: the answer must be read
-	}
+	p.handOver() // if a handler asks: the answer must be read
 	p.calls.nonce++
 	c.id = p.calls.nonce | pingBit
 	p.register(c)

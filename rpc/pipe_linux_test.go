@@ -24,7 +24,7 @@ func pipeEnds(t testing.TB) (host, worker stream) {
 	w := &pipeStream{r: os.NewFile(uintptr(toWorker[0]), "worker-in"), w: os.NewFile(uintptr(toHost[1]), "worker-out")}
 	h.init(t)
 	w.init(t)
-	return h, plainStream{w}
+	return h, plainStream{tryStream: w}
 }
 
 func kernelPipe(t testing.TB) [2]int {

@@ -24,9 +24,7 @@ func (p *Peer) send(ctx context.Context, c *call) error {
 	if !p.room(c.msg.pending(p.outFrame), c, ctx.Done(), p.done) && ctx.Err() != nil {
 		return &CallError{Delivery: NotSent, Err: context.Cause(ctx)}
 	}
-	if p.inline {
-		p.handOver() // a handler calls back: its answer must be read
-	}
+	p.handOver() // if a handler calls back: its answer must be read
 	if err := p.refusal(); err != nil {
 		return &CallError{Delivery: NotSent, Err: err}
 	}

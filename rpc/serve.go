@@ -17,11 +17,12 @@ type serving struct {
 	accepted  uint64 // highest id that a handler got
 	ready     bool
 
-	// With one call at a time the goroutine that reads runs the handler: busy. A generation number says who reads.
-	busy bool
-	gen  uint64
-	seq  uint64 // counts handlers started
-	seen uint64 // seq at the last sweep
+	// With one call at a time, or while handlers are quick, the goroutine that reads runs the handler: busy. A generation number says who reads.
+	busy     bool
+	gen      uint64
+	seq      uint64 // counts handlers started so
+	seen     uint64 // seq at the last sweep
+	inlining inlining
 
 	// Otherwise handlers run on goroutines that are used again and again.
 	work chan *incoming
@@ -35,10 +36,11 @@ type serving struct {
 
 // incoming is one call that runs here.
 type incoming struct {
-	id  uint64
-	ctx *callContext
-	req Request
-	msg message // the answer
+	id     uint64
+	ctx    *callContext
+	req    Request
+	msg    message // the answer
+	inline bool    // its handler runs on the goroutine that reads
 }
 
 var incomingPool = sync.Pool{New: func() any { return new(incoming) }}
@@ -58,7 +60,7 @@ func (in *incoming) release() {
 }
 
 // Serve reads and serves calls until the stream ends, and returns why it did: io.EOF for the ordinary end. Handlers may still be running
-// then; their contexts are over. With one call in flight they run on the goroutine that reads, which may be the caller's.
+// then; their contexts are over.
 func (p *Peer) Serve() error {
 	p.mu.Lock()
 	if p.end.closed {
@@ -68,7 +70,7 @@ func (p *Peer) Serve() error {
 	p.reading.role = serverReads
 	p.tasks.Add(1)
 	p.mu.Unlock()
-	p.serveOn()
+	go p.serveOn() // ends when another one reads, or the stream ends: the caller does not wait for a handler that runs on it
 	<-p.ended
 	return p.Err()
 }
@@ -176,36 +178,12 @@ func (p *Peer) answerError(id uint64, e *RemoteError) error {
 
 // start runs the handler, here or elsewhere; locked, but unlocked when it returns.
 func (p *Peer) start(in *incoming) error {
-	s := &p.serving
-	if !p.inline {
-		p.enqueue(in)
-		p.mu.Unlock()
-		return nil
+	if p.runsInline() {
+		return p.runInline(in)
 	}
-	gen := s.gen
-	s.busy = true
-	s.seq++
-	p.wakeSweep()
+	p.enqueue(in)
 	p.mu.Unlock()
-	p.run(in)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if s.gen != gen {
-		return errRoleLost
-	}
-	s.busy = false
 	return nil
-}
-
-// handOver gives the reading role of a goroutine that runs a handler, or waits for room, to another one; locked.
-func (p *Peer) handOver() {
-	s := &p.serving
-	if !s.busy || p.end.read {
-		return
-	}
-	s.busy = false
-	s.gen++
-	go p.serveOn() // ends when it has lost the role in turn, or the stream ends
 }
 
 // enqueue gives the call to a handler goroutine, one that waits or a new one; locked. There is room: the calls running are counted.

@@ -13,8 +13,8 @@ const AnyInFlight = -1
 
 // Options are for a Worker. The zero value works: one call at a time, limits that fit the host's defaults, no log.
 type Options struct {
-	// InFlight is how many calls the worker takes at a time; their handlers run at the same time. If zero, 1. If negative, as many as the
-	// host offers.
+	// InFlight is how many calls the worker takes at a time; their handlers run at the same time, but for those that have been found to take no
+	// longer than it takes to have them do so. If zero, 1. If negative, as many as the host offers.
 	InFlight int
 
 	// MaxMessage bounds the bytes of one call's arguments that the worker takes. If zero, 16 MiB; the least is 1 KiB. What the host takes
