@@ -19,6 +19,7 @@ import (
 // call, and all that come during it have waited. The zero value is not ready for use; each value is for one run.
 type openLoop struct {
 	call    gauge.Call
+	callers int                  // goroutines that make calls
 	gap     func() time.Duration // from one call to the next
 	latency histogram            // from when a call was due to its answer
 	late    histogram            // from when it was due until somebody was told to make it
@@ -41,16 +42,15 @@ func poisson(rate float64, seed uint64) func() time.Duration {
 	return func() time.Duration { return time.Duration(random.ExpFloat64() / rate * float64(time.Second)) }
 }
 
-// openGoroutines make the calls of an open loop. They are there before it begins: where each call that finds all others waiting starts a goroutine of
-// its own, one slow moment leaves hundreds of thousands, and the runtime is busy with their stacks from then on.
-const openGoroutines = 4096
-
 // run sends calls for so long, or until ctx ends, and returns when all have ended. pending is what was still under way when the last one had been sent.
+//
+// The callers are there before it begins: where each call that finds all others waiting starts a goroutine of its own, one slow moment leaves hundreds of
+// thousands, and the runtime is busy with their stacks from then on.
 func (o *openLoop) run(ctx context.Context, length time.Duration) (pending int64) {
 	all, cancel := context.WithTimeout(context.Background(), length+patience)
 	defer cancel()
 	var callers sync.WaitGroup
-	for range openGoroutines {
+	for range o.callers {
 		callers.Go(func() { o.make(all) }) // ends when no more calls are due
 	}
 	begin := time.Now()
@@ -99,24 +99,27 @@ func (o *openLoop) outcome() error {
 	return nil
 }
 
-// openCallers is how many callers find out what the maximum is.
-const openCallers = 256
+// openCallers are how many callers there are: first they find out what the maximum is, each making one call after the other, and then they make the
+// calls that come. With thousands a queue of calls is thousands of stacks that are in no cache.
+var openCallers = []int{256, 4096}
 
 // measureOpenLoops has calls come at half the rate that callers in a closed loop reach in the same run.
 func measureOpenLoops(s settings) ([]table, error) {
-	t := table{Name: "open loop", What: fmt.Sprintf("calls that come at random for %v, at half the closed-loop rate of %d callers; counted from when each was due", s.open, openCallers)}
-	for _, o := range []broker.PoolOptions{{Min: 1, Max: 1, InFlight: 64}, {Min: 8, Max: 8, InFlight: 1}} {
-		r, err := openLoopRow(o, s)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", r.Name, err)
+	t := table{Name: "open loop", What: fmt.Sprintf("calls that come at random for %v, at half the rate that as many callers reach in a closed loop; counted from when each was due", s.open)}
+	for _, callers := range openCallers {
+		for _, o := range []broker.PoolOptions{{Min: 1, Max: 1, InFlight: 64}, {Min: 8, Max: 8, InFlight: 1}} {
+			r, err := openLoopRow(o, callers, s)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", r.Name, err)
+			}
+			t.Rows = append(t.Rows, r)
 		}
-		t.Rows = append(t.Rows, r)
 	}
 	return []table{t}, nil
 }
 
-func openLoopRow(o broker.PoolOptions, s settings) (r row, err error) {
-	r.Name = fmt.Sprintf("%d workers, %d in flight", o.Max, o.InFlight)
+func openLoopRow(o broker.PoolOptions, callers int, s settings) (r row, err error) {
+	r.Name = fmt.Sprintf("%d workers, %d in flight, %d callers", o.Max, o.InFlight, callers)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := newCrew(ctx, o)
@@ -124,12 +127,12 @@ func openLoopRow(o broker.PoolOptions, s settings) (r row, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	most, err := c.closedLoopRate(s)
+	most, err := c.closedLoopRate(callers, s)
 	if err != nil {
 		return r, err
 	}
 	runtime.GC()
-	loop := &openLoop{call: c.echo(), gap: poisson(most/2, s.seed)}
+	loop := &openLoop{call: c.echo(), callers: callers, gap: poisson(most/2, s.seed)}
 	before, err := cpu(c.pids())
 	if err != nil {
 		return r, err
@@ -151,12 +154,12 @@ func openLoopRow(o broker.PoolOptions, s settings) (r row, err error) {
 }
 
 // closedLoopRate is the median over the rounds.
-func (c *crew) closedLoopRate(s settings) (float64, error) {
-	callers := make([]gauge.Call, openCallers)
-	for i := range callers {
-		callers[i] = c.echo()
+func (c *crew) closedLoopRate(callers int, s settings) (float64, error) {
+	calls := make([]gauge.Call, callers)
+	for i := range calls {
+		calls[i] = c.echo()
 	}
-	loop := newClosedLoop(c.pids(), callers...)
+	loop := newClosedLoop(c.pids(), calls...)
 	var rounds []gauge.Figures
 	for range s.rounds {
 		f, err := gauge.Round(loop, s.length)

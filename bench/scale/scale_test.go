@@ -94,7 +94,7 @@ func TestOpenLoopOmitsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := make(chan time.Duration, 1) // free, and how long it takes for the next call
 		server <- 100 * time.Millisecond
-		loop := &openLoop{gap: evenly(time.Millisecond), call: func(context.Context) error {
+		loop := &openLoop{callers: 16, gap: evenly(time.Millisecond), call: func(context.Context) error {
 			time.Sleep(<-server)
 			server <- 0
 			return nil
@@ -117,7 +117,7 @@ func TestOpenLoopOmitsNothing(t *testing.T) {
 func TestOpenLoopCountsItsOwnDelay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := 0
-		loop := &openLoop{call: func(context.Context) error { return nil }, gap: func() time.Duration {
+		loop := &openLoop{callers: 16, call: func(context.Context) error { return nil }, gap: func() time.Duration {
 			if sent++; sent == 10 {
 				time.Sleep(50 * time.Millisecond)
 			}
@@ -174,7 +174,7 @@ func TestDispatch(t *testing.T) {
 
 func TestOpenLoopCountsFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		loop := &openLoop{gap: evenly(time.Millisecond), call: func(context.Context) error { return gauge.ErrStuck }}
+		loop := &openLoop{callers: 16, gap: evenly(time.Millisecond), call: func(context.Context) error { return gauge.ErrStuck }}
 		loop.run(t.Context(), 3*time.Millisecond)
 		require.EqualError(t, loop.outcome(), "2 calls failed; the first: "+gauge.ErrStuck.Error())
 	})
