@@ -189,11 +189,8 @@ func server(o rpc.WorkerOptions, handle func(*act) (any, error)) process.Func {
 		exit, over := make(chan int, 8), make(chan struct{})
 		defer close(over)
 		var peer *rpc.Peer
-		var running sync.WaitGroup
 		o := o
 		o.Handler = rpc.HandlerFunc(func(ctx context.Context, r *rpc.Request) (any, error) {
-			running.Add(1)
-			defer running.Done()
 			if handle != nil {
 				return handle(&act{Memory: m, ctx: ctx, req: r, peer: peer, exit: exit, over: over})
 			}
@@ -209,7 +206,7 @@ func server(o rpc.WorkerOptions, handle func(*act) (any, error)) process.Func {
 		defer peer.Close()
 		go func() { // ends when input and handlers do
 			_ = peer.Serve()
-			running.Wait()
+			<-peer.Goodbye("", false)
 			exit <- 0
 		}()
 		select {
