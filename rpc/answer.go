@@ -14,22 +14,21 @@ func (p *Peer) run(in *incoming) {
 	returned := false
 	defer func() {
 		if !returned { // runtime.Goexit, as of a test's FailNow: this goroutine ends here, and others have to go on
-			if in.inline {
-				p.mu.Lock()
-				p.handOver()
-				p.mu.Unlock()
-			}
-			p.respond(in, nil, &RemoteError{Code: CodePanic, Message: "the handler ended its goroutine"}, false)
+			p.mu.Lock()
+			p.handOverFor(in)
+			p.mu.Unlock()
+			in.encode(nil, &RemoteError{Code: CodePanic, Message: "the handler ended its goroutine"}, p.outLimit)
+			p.respond(in, false)
 		}
 	}()
 	result, err := p.invoke(in)
+	in.encode(result, err, p.outLimit)
 	returned = true
-	p.respond(in, result, err, !in.inline)
+	p.respond(in, !in.inline)
 }
 
 // respond sends the answer. reused says that this goroutine takes further calls.
-func (p *Peer) respond(in *incoming, result any, err *RemoteError, reused bool) {
-	in.encode(result, err, p.outLimit)
+func (p *Peer) respond(in *incoming, reused bool) {
 	p.mu.Lock()
 	s := &p.serving
 	s.running.remove(in.id) // before the answer: the next call may follow at once
@@ -52,16 +51,18 @@ func (p *Peer) respond(in *incoming, result any, err *RemoteError, reused bool) 
 // answer sends the answer's frames; locked, but unlocked while it waits or writes.
 func (p *Peer) answer(in *incoming, quick bool) {
 	if !quick {
-		if in.inline {
-			p.handOver() // it may take time
-		}
+		p.handOverFor(in) // it may take time
 		p.room(in.msg.pending(p.outFrame), nil, nil, nil)
 	}
 	if in.msg.cut(p.outFrame) {
 		p.pushParts(&in.msg, in.id, nil, nil)
 		return
 	}
-	p.push(in.msg.whole(in.id))
+	frame, tail := in.msg.whole(in.id)
+	if len(tail) > 0 && in.inline && in.gen == p.serving.gen && p.corked {
+		p.writeCorked() // then the tail need not be copied
+	}
+	p.push(frame, tail)
 }
 
 // maxStack bounds the stack of a panic in an error message, in bytes.

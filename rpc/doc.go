@@ -19,8 +19,9 @@
 // On a worker that takes one call at a time the goroutine that reads runs the handler. If the handler takes longer than the sweeper's
 // interval, or calls the host, another goroutine takes over reading: pings are answered and cancels arrive whatever handlers do. With more
 // calls at a time handlers run on goroutines that are used again and again, but for those that have been found to be quick, at a microsecond or
-// so each: the goroutine that reads runs them too. If one of them is not, others wait for it for two milliseconds at most, and for a hundredth of
-// the time at most that comes again.
+// so each: the goroutine that reads runs them too, and writes the answers to what it has read together. If handlers are slow after all, others wait
+// for some milliseconds at most, until another goroutine reads, and for a fiftieth of the time all in all: then handlers have goroutines again. If
+// one crashes the process, those answers are lost that had not been written.
 //
 // The reader waits for nobody: not for handlers, not for callbacks, not for room to write.
 //

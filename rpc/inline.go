@@ -8,15 +8,21 @@ import "time"
 // has another goroutine read, as it does where there is one call at a time.
 
 const (
-	// inlineTime is what a call may take that is served by the goroutine that reads, all in all: some three times as long as handing it over.
-	inlineTime = 2 * time.Microsecond
-	// inlineCredit is by how much calls may exceed that together. None counts for more than half of it: now and then a processor is taken away.
-	inlineCredit = 200 * time.Microsecond
-	// inlinePause is for how many times as long as has been lost handlers then have goroutines of their own: others are held up for a hundredth of
-	// the time. Where that comes again after fewer than inlineRun calls, the pause is twice as long as the one before.
-	inlinePause    = 100
+	// inlineTime is what a call may take on average that is served by the goroutine that reads, all in all: some three times as long as handing it over.
+	// inlineExcess is by how much calls may exceed that together.
+	inlineTime   = 2 * time.Microsecond
+	inlineExcess = 200 * time.Microsecond
+	// inlineLong is from when on a call holds others up, and is not a matter of averages. One in inlineShare of all the time may be lost so, and
+	// inlineCredit at once: now and then a processor is taken away, which looks the same.
+	inlineLong   = 50 * time.Microsecond
+	inlineShare  = 50
+	inlineCredit = time.Millisecond
+	// Then handlers have goroutines of their own until what was lost is that share of the time. Where that comes again after fewer than inlineRun
+	// calls, it takes twice as long as before.
 	inlineRun      = 1 << 12
 	maxInlinePause = 10 * time.Second
+	// inlineRest is for how long they have them because somebody called the host, which needs a reader.
+	inlineRest = 20 * time.Millisecond
 
 	// Answers are written when there are so many, or so many bytes, or when this takes as long as a gathering may.
 	inlineAnswers = 32
@@ -28,6 +34,8 @@ type inlining struct {
 	since  time.Duration // when the goroutine that reads began with the call it is at
 	read   uint64        // how many bytes had been read then
 	excess time.Duration // what calls have taken beyond what they may, less what others took less
+	lost   time.Duration // by long calls, less the share of the time since
+	noted  time.Duration // when that was
 	calls  int           // served since the last pause
 	until  time.Duration // handlers have goroutines of their own
 	pause  time.Duration // for how long that is, or was
@@ -35,22 +43,27 @@ type inlining struct {
 
 // took takes note of a call that has been served.
 func (i *inlining) took(now time.Duration) {
+	took := now - i.since
 	i.calls++
-	i.excess = max(0, i.excess+min(now-i.since, inlineCredit/2)-inlineTime)
-	i.since = now
-	if i.excess > inlineCredit {
-		i.stop(now, i.excess)
+	i.excess = max(0, i.excess+min(took, inlineLong)-inlineTime)
+	i.lost = max(0, i.lost-(now-i.noted)/inlineShare)
+	if took > inlineLong {
+		i.lost += took
+	}
+	i.since, i.noted = now, now
+	if i.excess > inlineExcess || i.lost > inlineCredit {
+		i.stop(now, i.lost)
 	}
 }
 
 // stop gives handlers goroutines of their own for a while, because of so much lost time.
 func (i *inlining) stop(now, lost time.Duration) {
-	pause := inlinePause * max(lost, inlineCredit)
+	pause := inlineShare * max(lost, inlineCredit)
 	if i.calls < inlineRun {
 		pause = max(pause, 2*i.pause)
 	}
 	i.pause = min(pause, maxInlinePause)
-	i.until, i.excess, i.calls = now+i.pause, 0, 0
+	i.until, i.excess, i.lost, i.calls = now+i.pause, 0, 0, 0
 }
 
 // runsInline says whether the goroutine that reads is to run the handler of the call that has come; locked.
@@ -70,12 +83,11 @@ func (p *Peer) runsInline() bool {
 
 // runInline runs the handler on the goroutine that reads; locked, but unlocked when it returns.
 func (p *Peer) runInline(in *incoming) error {
-	s := &p.serving
+	s, gen := &p.serving, p.serving.gen
 	if !p.inline {
 		p.corkAnswers()
 	}
-	gen := s.gen
-	s.busy, in.inline = true, true
+	s.busy, in.inline, in.gen = true, true, gen
 	s.seq++
 	p.wakeSweep()
 	p.mu.Unlock()
@@ -104,9 +116,10 @@ func (p *Peer) corkAnswers() {
 
 // uncorkSome writes what has been gathered if that is enough, or has taken long; locked, but unlocked while it writes.
 func (p *Peer) uncorkSome() {
-	o := &p.out
-	if g := &o.gathering; p.corked && (g.count >= inlineAnswers || len(o.queue) >= inlineBytes || p.serving.inlining.since-g.since > gatherFor) {
+	o, i := &p.out, &p.serving.inlining
+	if g := &o.gathering; p.corked && (g.count >= inlineAnswers || len(o.queue) >= inlineBytes || i.since-g.since > gatherFor) {
 		p.writeCorked()
+		i.since = p.now() // no handler's time
 	}
 }
 
@@ -118,9 +131,22 @@ func (p *Peer) handOver() {
 	}
 	s.busy = false
 	s.gen++
-	if !p.inline {
-		now := p.now()
-		s.inlining.stop(now, now-s.inlining.since)
-	}
+	s.inlining.until = max(s.inlining.until, p.now()+inlineRest)
 	go p.serveOn() // ends when it has lost the role in turn, or the stream ends
+}
+
+// handOverFor is handOver by the call's own handler: nobody else's is to lose the role; locked.
+func (p *Peer) handOverFor(in *incoming) {
+	if in.inline && in.gen == p.serving.gen {
+		p.handOver()
+	}
+}
+
+// takeOver has somebody else read because a handler blocks; locked.
+func (p *Peer) takeOver() {
+	i := &p.serving.inlining
+	p.handOver()
+	if now := p.now(); !p.inline {
+		i.stop(now, now-i.since)
+	}
 }

@@ -43,7 +43,7 @@ type Peer struct {
 
 	in       *framing.Reader // belongs to the reader
 	noise    noise           // likewise
-	corked   bool            // likewise: it writes what others send when it has dealt with what it has read
+	corked   bool            // likewise: it writes what is sent meanwhile when it has dealt with what it has read
 	received uint64          // likewise; bytes
 
 	mu      sync.Mutex

@@ -2,6 +2,7 @@ package rpc_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stdcrew/stdcrew/framing"
 	"github.com/stdcrew/stdcrew/rpc"
 )
 
@@ -129,12 +131,152 @@ func TestQuick_NotAtFirst(t *testing.T) {
 		w.answered(4, 1)
 		require.Zero(t, time.Since(began))
 		w.answered(2, 1)
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(time.Second)
 		began = time.Now()
 		w.calls(6, 10*time.Millisecond, 0)
 		w.answered(8, 1)
 		require.NotZero(t, time.Since(began))
 		w.answered(6, 1)
+	})
+}
+
+// A call in fifty that takes almost as long as the sweep does not see is seen by the clock: others lose a fiftieth of the time by it.
+func TestQuick_HandlersThatAreSlowNowAndThen(t *testing.T) {
+	quick(t, sleeper, func(w *wire, _ *writes) {
+		var lost time.Duration
+		began := time.Now()
+		for round := range uint64(1000) {
+			slow, start := 2+100*round, time.Now()
+			w.calls(slow, append([]time.Duration{900 * time.Microsecond}, make([]time.Duration, 49)...)...)
+			for got, waited := 0, false; got < 50; got++ {
+				if id := w.expect(reply).ID; id != slow && !waited {
+					lost, waited = lost+time.Since(start), true
+				}
+			}
+		}
+		require.Less(t, lost, time.Since(began)/40)
+	})
+}
+
+// Several that are slow in a row hold others up for three milliseconds at most.
+func TestQuick_SeveralAreSlow(t *testing.T) {
+	for _, nap := range []time.Duration{300 * time.Microsecond, 990 * time.Microsecond, time.Second} {
+		quick(t, sleeper, func(w *wire, _ *writes) {
+			began := time.Now()
+			w.calls(2, nap, nap, nap, nap, nap, nap, 0)
+			for range 7 {
+				if w.expect(reply).ID == 14 {
+					require.LessOrEqual(t, time.Since(began), 3*time.Millisecond)
+				}
+			}
+		})
+	}
+}
+
+// Where writing takes a goroutine nothing is held back.
+func TestQuick_WithoutTryWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker, w, _ := announceWire(t, memoryEnds, serving(64, rpc.HandlerFunc(sleeper)))
+		worker.RunInline()
+		synctest.Wait()
+		began := time.Now()
+		w.calls(2, 0, 10*time.Millisecond, 0)
+		w.answered(2, 1)
+		w.answered(6, 1)
+		require.LessOrEqual(t, time.Since(began), 2*time.Millisecond)
+		w.answered(4, 1)
+	})
+}
+
+// A host reads for its callers: its handlers always have goroutines.
+func TestQuick_NotOnTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p *pair
+		p = connect(t, ringEnds, setup{inFlight: 8, host: rpc.HostOptions{Handler: rpc.HandlerFunc(sleeper)}, handler: func(context.Context, *rpc.Request) (any, error) {
+			go func() { _ = p.worker.Call(context.Background(), "sleep", time.Minute, nil, rpc.CallOptions{}) }()
+			time.Sleep(10 * time.Millisecond)
+			return nil, nil
+		}})
+		p.host.RunInline()
+		began := time.Now()
+		require.NoError(t, p.host.Call(t.Context(), "m", nil, nil, rpc.CallOptions{}))
+		require.Equal(t, 10*time.Millisecond, time.Since(began))
+		time.Sleep(2 * time.Minute)
+	})
+}
+
+// "started" says that a handler is about to run, and so does not wait for those after it, nor for its own.
+func TestQuick_Started(t *testing.T) {
+	quick(t, sleeper, func(w *wire, _ *writes) {
+		began := time.Now()
+		w.write(append(frame(call, 0, 2, callBody(t, "m", 0)), frame(call, framing.WantStarted, 4, callBody(t, "m", time.Second))...))
+		w.answered(2, 1)
+		require.EqualValues(t, 4, w.expect(started).ID)
+		require.Zero(t, time.Since(began))
+		w.answered(4, 1)
+	})
+}
+
+// Who calls the host beside a handler takes the reading from it, which says nothing of how quick handlers are.
+func TestQuick_PingFromElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p *pair
+		p = connect(t, quickEnds, setup{inFlight: 8, handler: func(ctx context.Context, r *rpc.Request) (any, error) {
+			if r.Method == "ping" {
+				pinged := make(chan error)
+				go func() { pinged <- p.worker.Ping(context.Background()) }()
+				return nil, <-pinged
+			}
+			return sleeper(ctx, r)
+		}})
+		for range 5 {
+			began := time.Now()
+			require.NoError(t, p.host.Call(t.Context(), "ping", nil, nil, rpc.CallOptions{}))
+			require.Zero(t, time.Since(began))
+			time.Sleep(20 * time.Millisecond)
+			slow := background(t.Context(), p.host, "m", 500*time.Microsecond)
+			synctest.Wait()
+			require.NoError(t, p.host.Call(t.Context(), "m", 0, nil, rpc.CallOptions{}))
+			require.Equal(t, 500*time.Microsecond, time.Since(began)-20*time.Millisecond, "where calls are read")
+			require.NoError(t, (<-slow).err)
+		}
+	})
+}
+
+// A handler may close our direction: the answers of others are written first.
+func TestQuick_CloseWriteByAHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var worker *rpc.Peer
+		set := make(chan struct{})
+		worker, w, _ := announceWire(t, quickEnds, serving(8, rpc.HandlerFunc(func(ctx context.Context, r *rpc.Request) (any, error) {
+			<-set
+			if r.Method == "close" {
+				return nil, worker.CloseWrite(ctx)
+			}
+			return nil, nil
+		})))
+		close(set)
+		began := time.Now()
+		w.write(append(frame(call, 0, 2, callBody(t, "m", 0)), frame(call, 0, 4, callBody(t, "close", 0))...))
+		w.answered(2, 1)
+		require.Zero(t, time.Since(began))
+	})
+}
+
+// goexit ends its goroutine while it is encoded.
+type goexit struct{}
+
+func (goexit) MarshalMsg([]byte) ([]byte, error) { runtime.Goexit(); return nil, nil }
+
+func TestQuick_GoexitWhileTheAnswerIsEncoded(t *testing.T) {
+	quick(t, func(context.Context, *rpc.Request) (any, error) { return goexit{}, nil }, func(w *wire, _ *writes) {
+		began := time.Now()
+		w.calls(2, 0, 0)
+		for range 2 {
+			code, _ := answer(t, w.expect(failed))
+			require.Equal(t, rpc.CodePanic, code)
+		}
+		require.Zero(t, time.Since(began))
 	})
 }
 

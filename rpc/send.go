@@ -21,10 +21,10 @@ func (p *Peer) send(ctx context.Context, c *call) error {
 		return &CallError{Delivery: NotSent, Err: fmt.Errorf("%w: %d bytes are over the limit of %d; raise MaxMessage on the receiving side or send less",
 			ErrTooLarge, c.msg.size(), p.outLimit)}
 	}
+	p.handOver() // if a handler calls back: its answer must be read
 	if !p.room(c.msg.pending(p.outFrame), c, ctx.Done(), p.done) && ctx.Err() != nil {
 		return &CallError{Delivery: NotSent, Err: context.Cause(ctx)}
 	}
-	p.handOver() // if a handler calls back: its answer must be read
 	if err := p.refusal(); err != nil {
 		return &CallError{Delivery: NotSent, Err: err}
 	}

@@ -40,7 +40,8 @@ type incoming struct {
 	ctx    *callContext
 	req    Request
 	msg    message // the answer
-	inline bool    // its handler runs on the goroutine that reads
+	inline bool    // its handler runs on the goroutine that reads, or read
+	gen    uint64  // who that was
 }
 
 var incomingPool = sync.Pool{New: func() any { return new(incoming) }}
@@ -132,6 +133,9 @@ func (p *Peer) called(m framing.Message) error {
 	s.running.put(m.ID, in)
 	if m.Flags&framing.WantStarted != 0 {
 		p.control(typeStarted, 0, m.ID, nil)
+		if p.corked {
+			p.writeCorked()
+		}
 	}
 	return p.start(in) // unlocks
 }

@@ -157,7 +157,7 @@ func (p *Peer) sweepHandler() bool {
 		return false
 	}
 	if s.seq == s.seen {
-		p.handOver()
+		p.takeOver()
 	}
 	s.seen = s.seq
 	return true

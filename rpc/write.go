@@ -234,6 +234,7 @@ func (p *Peer) CloseWrite(ctx context.Context) error {
 	}
 	p.mu.Lock()
 	p.out.shut = true
+	p.handOver() // if it is a handler that closes: what others have answered is to be written
 	p.awaitGate(ctx.Done())
 	p.mu.Unlock()
 	return w.CloseWrite()
