@@ -37,7 +37,7 @@ type session struct {
 }
 
 // contenders is all of them; the first is the floor.
-var contenders = []contender{floor, crew, generatedCrew}
+var contenders = []contender{floor, crew, generatedCrew, shortCrew}
 
 const floorName = "raw pipe"
 

@@ -20,6 +20,15 @@ var generatedCrew = contender{
 	},
 }
 
+// shortCrew makes calls of 64 bytes beside those with a struct, in the same rounds: what the struct costs can be seen in turns, like all else.
+var shortCrew = contender{
+	name: "stdcrew, 64 B", what: "stdcrew, 64 bytes in place of the struct", payload: recordPayload, heals: true,
+	start: func(w workload) (*session, error) {
+		w.Payload = "64B"
+		return crew.start(w)
+	},
+}
+
 const crewPool = "peer"
 
 // crewWorkers is what the program is when the broker has started it.

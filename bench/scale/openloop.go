@@ -91,8 +91,11 @@ func (o *openLoop) fail(err error) {
 	}
 }
 
-// outcome is an error if a call has failed.
+// outcome is an error if a call has failed, or if one that was due was not made.
 func (o *openLoop) outcome() error {
+	if due, made := o.late.count(), o.latency.count(); due != made {
+		return fmt.Errorf("%d calls were due, and %d have ended", due, made)
+	}
 	if n := o.failed.Load(); n > 0 {
 		return fmt.Errorf("%d calls failed; the first: %w", n, o.err)
 	}

@@ -177,6 +177,9 @@ func TestOpenLoopCountsFailures(t *testing.T) {
 		loop := &openLoop{callers: 16, gap: evenly(time.Millisecond), call: func(context.Context) error { return gauge.ErrStuck }}
 		loop.run(t.Context(), 3*time.Millisecond)
 		require.EqualError(t, loop.outcome(), "2 calls failed; the first: "+gauge.ErrStuck.Error())
+		nobody := &openLoop{gap: evenly(time.Millisecond)}
+		nobody.run(t.Context(), 3*time.Millisecond)
+		require.EqualError(t, nobody.outcome(), "2 calls were due, and 0 have ended")
 	})
 }
 

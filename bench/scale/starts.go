@@ -144,7 +144,7 @@ func (c *crew) answerAll(ctx context.Context, n int) error {
 // callsEvery has a call made so often until stop is called, which returns how long they took.
 func (c *crew) callsEvery(gap time.Duration) (stop func() (*histogram, error)) {
 	ctx, cancel := context.WithCancel(context.Background())
-	loop := &openLoop{call: c.echo(), gap: evenly(gap)}
+	loop := &openLoop{call: c.echo(), callers: openCallers[0], gap: evenly(gap)}
 	var running sync.WaitGroup
 	// Ends when stop is called.
 	running.Go(func() { loop.run(ctx, patience) })
