@@ -182,8 +182,8 @@ type act struct {
 	over <-chan struct{} // closed when it has ended
 }
 
-// server is a worker that serves until its input ends and its handlers have, it exits by its handler's wish, or it is killed. Without a handler it
-// answers calls with their arguments.
+// server is a worker that serves until its input ends, it exits by its handler's wish, or it is killed. One that takes one call at a time ends with that
+// call. Without a handler it answers calls with their arguments.
 func server(o rpc.WorkerOptions, handle func(*act) (any, error)) process.Func {
 	return func(m *process.Memory) int {
 		exit, over := make(chan int, 8), make(chan struct{})
@@ -204,9 +204,11 @@ func server(o rpc.WorkerOptions, handle func(*act) (any, error)) process.Func {
 			return 1
 		}
 		defer peer.Close()
-		go func() { // ends when input and handlers do
+		go func() { // ends when the input does, and the call that it waits for
 			_ = peer.Serve()
-			<-peer.Goodbye("", false)
+			if o.Hello.InFlight == 0 {
+				<-peer.Goodbye("", false)
+			}
 			exit <- 0
 		}()
 		select {
