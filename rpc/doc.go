@@ -23,7 +23,7 @@
 // for some milliseconds at most, until another goroutine reads, and for a fiftieth of the time all in all: then handlers have goroutines again. If
 // one crashes the process, those answers are lost that had not been written.
 //
-// The reader waits for nobody: not for handlers, not for callbacks, not for room to write.
+// Beyond that the reader waits for nobody: not for handlers, not for callbacks, not for room to write.
 //
 // # Who writes
 //

@@ -11,9 +11,9 @@ import (
 )
 
 // Handler answers the calls of the other side. ServeCall runs on several goroutines at once if more than one call was agreed, but while it is found
-// to be quick anyway. ctx ends when the caller gives up, its time is over, or the connection ends. result is anything that MessagePack encodes; a []byte or msgpack.RawMessage of 16 KiB and
-// more is sent from where it is, and must not change before: with one call at a time, until the next one. A *RemoteError is sent as it is, any other
-// error with the code "error"; a panic is an error with the code "panic".
+// to be quick anyway. ctx ends when the caller gives up, its time is over, or the connection ends. result is anything that MessagePack encodes; a
+// []byte or msgpack.RawMessage of 16 KiB and more is sent from where it is, and must not change before: with one call at a time, until the next
+// one. A *RemoteError is sent as it is, any other error with the code "error"; a panic is an error with the code "panic".
 type Handler interface {
 	ServeCall(ctx context.Context, r *Request) (result any, err error)
 }
