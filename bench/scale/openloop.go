@@ -102,16 +102,17 @@ func (o *openLoop) outcome() error {
 	return nil
 }
 
-// openCallers are how many callers there are: first they find out what the maximum is, each making one call after the other, and then they make the
-// calls that come. With thousands a queue of calls is thousands of stacks that are in no cache.
-var openCallers = []int{256, 4096}
+// openCallers are how many callers find out what the maximum is, each making one call after the other, and how many then make the calls that come. With
+// thousands, as in a server that starts a goroutine for each request, a queue of calls is thousands of stacks that are in no cache: so much harder is
+// half of what few callers reach.
+var openCallers = []struct{ closed, open int }{{256, 256}, {256, 4096}, {4096, 4096}}
 
 // measureOpenLoops has calls come at half the rate that callers in a closed loop reach in the same run.
 func measureOpenLoops(s settings) ([]table, error) {
-	t := table{Name: "open loop", What: fmt.Sprintf("calls that come at random for %v, at half the rate that as many callers reach in a closed loop; counted from when each was due", s.open)}
+	t := table{Name: "open loop", What: fmt.Sprintf("calls that come at random for %v, at half the rate that callers reach in a closed loop; counted from when each was due", s.open)}
 	for _, callers := range openCallers {
 		for _, o := range []broker.PoolOptions{{Min: 1, Max: 1, InFlight: 64}, {Min: 8, Max: 8, InFlight: 1}} {
-			r, err := openLoopRow(o, callers, s)
+			r, err := openLoopRow(o, callers.closed, callers.open, s)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", r.Name, err)
 			}
@@ -121,8 +122,8 @@ func measureOpenLoops(s settings) ([]table, error) {
 	return []table{t}, nil
 }
 
-func openLoopRow(o broker.PoolOptions, callers int, s settings) (r row, err error) {
-	r.Name = fmt.Sprintf("%d workers, %d in flight, %d callers", o.Max, o.InFlight, callers)
+func openLoopRow(o broker.PoolOptions, closed, open int, s settings) (r row, err error) {
+	r.Name = fmt.Sprintf("%d workers, %d in flight, %d callers at half of what %d reach", o.Max, o.InFlight, open, closed)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := newCrew(ctx, o)
@@ -130,12 +131,12 @@ func openLoopRow(o broker.PoolOptions, callers int, s settings) (r row, err erro
 		return r, err
 	}
 	defer func() { err = errors.Join(err, c.close()) }()
-	most, err := c.closedLoopRate(callers, s)
+	most, err := c.closedLoopRate(closed, s)
 	if err != nil {
 		return r, err
 	}
 	runtime.GC()
-	loop := &openLoop{call: c.echo(), callers: callers, gap: poisson(most/2, s.seed)}
+	loop := &openLoop{call: c.echo(), callers: open, gap: poisson(most/2, s.seed)}
 	before, err := cpu(c.pids())
 	if err != nil {
 		return r, err

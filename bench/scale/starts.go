@@ -141,10 +141,13 @@ func (c *crew) answerAll(ctx context.Context, n int) error {
 	return errors.Join(errs...)
 }
 
+// neighbors make the calls of callsEvery: as many may be under way when some are slow.
+const neighbors = 256
+
 // callsEvery has a call made so often until stop is called, which returns how long they took.
 func (c *crew) callsEvery(gap time.Duration) (stop func() (*histogram, error)) {
 	ctx, cancel := context.WithCancel(context.Background())
-	loop := &openLoop{call: c.echo(), callers: openCallers[0], gap: evenly(gap)}
+	loop := &openLoop{call: c.echo(), callers: neighbors, gap: evenly(gap)}
 	var running sync.WaitGroup
 	// Ends when stop is called.
 	running.Go(func() { loop.run(ctx, patience) })
