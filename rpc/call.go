@@ -134,7 +134,7 @@ func (c *call) encode(ctx context.Context, method string, args any, o *CallOptio
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrEncode, err)
 	}
-	c.msg = message{buf: b, tail: tail, typ: typeCall}
+	c.msg.buf, c.msg.tail, c.msg.typ = b, tail, typeCall
 	c.method, c.attempt = method, max(o.Attempt, 1)
 	return nil
 }

@@ -22,7 +22,9 @@ func (g *Group) newCall() *call {
 	if !ok {
 		c = &call{ready: make(chan struct{}, 1)}
 	}
-	*c = call{ready: c.ready, msg: message{buf: c.msg.buf[:0]}, reply: c.reply[:0]}
+	ready, buf, reply := c.ready, c.msg.buf[:0], c.reply[:0]
+	*c = call{} // in place: a literal with these in it would be made on the stack, and copied
+	c.ready, c.msg.buf, c.reply = ready, buf, reply
 	return c
 }
 
