@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -85,6 +86,57 @@ func TestPrepared_StartedWhileItsCallerWakesForAnotherReason(t *testing.T) {
 			end()
 			require.NoError(t, host.Peer.Close())
 		}
+	})
+}
+
+// late is a stream whose TryWrite returns long after what it wrote has been read.
+type late struct {
+	tryStream
+	sent func()
+}
+
+func (s *late) TryWrite(p []byte) (int, error) {
+	n, err := s.tryStream.TryWrite(p)
+	if s.sent != nil {
+		s.sent()
+	}
+	return n, err
+}
+
+// Its answer comes, and its caller has gone on to another call, likely in the same memory, before whoever started it has returned from writing it.
+func TestPrepared_AnsweredWhileItIsBeingWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow late
+		g, host, w, freed := groupWire(t, func(t testing.TB) (host, worker stream) {
+			host, worker = ringEnds(t)
+			slow.tryStream = host.(tryStream)
+			return &slow, worker
+		}, 4)
+		c, err := g.Prepare(t.Context(), "m", "asked", rpc.CallOptions{})
+		require.NoError(t, err)
+		var answer string
+		var next rpc.Prepared
+		prepared := make(chan error, 1)
+		go func() {
+			<-c.Ready()
+			assert.NoError(t, host.Peer.Wait(t.Context(), c, &answer, nil))
+			var err error
+			next, err = g.Prepare(t.Context(), "m", "next", rpc.CallOptions{})
+			prepared <- err
+		}()
+		slow.sent = func() {
+			slow.sent = nil
+			m := w.expect(call)
+			w.send(reply, 0, m.ID, encoded(t, "answered"))
+			require.NoError(t, <-prepared)
+		}
+		free := func() { freed <- struct{}{} }
+		require.True(t, host.Start(c, free))
+		require.Equal(t, "answered", answer)
+		require.Len(t, freed, 1)
+		require.True(t, host.Start(next, free))
+		require.Contains(t, string(w.expect(call).Body), "next")
+		require.NoError(t, host.Peer.Close())
 	})
 }
 

@@ -26,7 +26,8 @@ func (p *Peer) Start(call Prepared, freed func()) bool {
 	p.number(c)
 	frame, _ := c.msg.whole(c.id)
 	c.start, c.end = p.out.next(len(frame))
-	p.pushCopy(frame, nil) // what c becomes from here on is its caller's business
+	c.msg.buf, c.reply = c.reply, c.msg.buf[:0] // the answer goes where the processor has just been
+	p.pushCopy(frame, nil)                      // by when it can come the frame has been copied; c is its caller's business then
 	return true
 }
 
