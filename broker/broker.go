@@ -96,7 +96,7 @@ func (b *Broker) Call(ctx context.Context, method string, in, out any, opts ...C
 	name, bare, _ := strings.Cut(method, ".")
 	p := b.Pool(name)
 	if bare == "" && p.missing == nil {
-		p = &Pool{name: name, missing: fmt.Errorf("%q names no method; write %s.METHOD", method, name)}
+		p = noMethod(name, method)
 	}
 	return p.Call(ctx, bare, in, out, opts...)
 }
@@ -114,6 +114,11 @@ func (b *Broker) Pool(name string) *Pool {
 		return p
 	}
 	return &Pool{name: name, missing: fmt.Errorf("%w %q; there is %s", ErrUnknownPool, name, b.names)}
+}
+
+// noMethod stands for a pool whose name somebody has called.
+func noMethod(name, method string) *Pool {
+	return &Pool{name: name, missing: fmt.Errorf("%q names no method; write %s.METHOD", method, name)}
 }
 
 // Ready blocks until every pool has its Min workers ready, or ctx ends, or a pool cannot start any.

@@ -53,7 +53,10 @@ func (p *Pool) Call(ctx context.Context, method string, in, out any, opts ...Cal
 	if len(opts) == 0 { // the options of a plain call stay off the heap
 		return p.try(ctx, method, in, out, &callOptions{})
 	}
-	o := resolve(opts)
+	return p.callWith(ctx, method, in, out, resolve(opts))
+}
+
+func (p *Pool) callWith(ctx context.Context, method string, in, out any, o *callOptions) error {
 	ctx, cancel := o.limit(ctx)
 	defer cancel()
 	return p.try(ctx, method, in, out, o)
