@@ -129,8 +129,8 @@ func TestP8_DeathAtEveryByteOfAReply(t *testing.T) {
 	}
 	for name, death := range deaths {
 		t.Run(name, func(t *testing.T) {
-			bubbles(t, func(t *testing.T, ends makeEnds) { test(t, ends, name) })
-			eachMode(t, func(t *testing.T, ends makeEnds) {
+			hostBubbles(t, func(t *testing.T, ends makeEnds) { test(t, ends, name) })
+			eachHostMode(t, func(t *testing.T, ends makeEnds) {
 				if host, _ := ends(t); death.own && !canTryRead(host) {
 					return // Drain waits for the end, for too long outside of a bubble
 				}

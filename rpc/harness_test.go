@@ -24,9 +24,18 @@ const (
 
 // bubbles runs the test in a synctest bubble over each kind of stream that works in one. Nothing may be left running at its end.
 func bubbles(t *testing.T, test func(t *testing.T, ends makeEnds)) {
-	for name, ends := range map[string]makeEnds{"memory": memoryEnds, "rings": ringEnds, "quick": quickEnds} {
+	bubblesOver(t, test, "memory", "rings", "quick")
+}
+
+// hostBubbles is bubbles for a test of the host alone, to whom it is nothing where handlers run.
+func hostBubbles(t *testing.T, test func(t *testing.T, ends makeEnds)) {
+	bubblesOver(t, test, "memory", "rings")
+}
+
+func bubblesOver(t *testing.T, test func(t *testing.T, ends makeEnds), names ...string) {
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { test(t, ends) })
+			synctest.Test(t, func(t *testing.T) { test(t, modes[name]) })
 		})
 	}
 }

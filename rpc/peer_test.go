@@ -55,6 +55,15 @@ func eachMode(t *testing.T, test func(t *testing.T, ends makeEnds)) {
 	}
 }
 
+// eachHostMode is eachMode for a test of the host alone.
+func eachHostMode(t *testing.T, test func(t *testing.T, ends makeEnds)) {
+	for name, ends := range modes {
+		if name != "quick" {
+			t.Run(name, func(t *testing.T) { test(t, ends) })
+		}
+	}
+}
+
 // pair is a connection with both ends in this process.
 type pair struct {
 	host               *counted

@@ -263,7 +263,7 @@ func TestHostWithoutHandlerRefuses(t *testing.T) {
 
 // A worker that floods the host with calls and reads no answers cannot fill its memory.
 func TestP7_FloodOfCallsEndsTheConnection(t *testing.T) {
-	eachMode(t, func(t *testing.T, ends makeEnds) {
+	eachHostMode(t, func(t *testing.T, ends makeEnds) {
 		host, w, _ := connectWire(t, ends, 1, rpc.HostOptions{})
 		go func() { // ends with the stream
 			for b, id := []byte(nil), uint64(1); ; b = b[:0] {

@@ -118,7 +118,7 @@ func TestP15_WriteFailsAtEveryByteOfACall(t *testing.T) {
 				b := b
 				b.hold, b.late = hold, late
 				t.Run(fmt.Sprintf("%s, hold %v, late %v", name, hold, late), func(t *testing.T) {
-					bubbles(t, b.atEveryByte)
+					hostBubbles(t, b.atEveryByte)
 					if pipes := modes["pipes"]; pipes != nil && (b.size < framing.MinFrame || !hold && !late) { // they are slower
 						t.Run("pipes", func(t *testing.T) { b.atEveryByte(t, pipes) })
 					}
@@ -355,7 +355,7 @@ func TestP15_UnreadBytesAreNotSent(t *testing.T) {
 			}
 		}
 	}
-	bubbles(t, test)
+	hostBubbles(t, test)
 	if pipes := modes["pipes"]; pipes != nil {
 		t.Run("pipes", func(t *testing.T) { test(t, pipes) })
 	}
