@@ -89,13 +89,13 @@ func TestPrepared_StartedWhileItsCallerWakesForAnotherReason(t *testing.T) {
 	})
 }
 
-// late is a stream whose TryWrite returns long after what it wrote has been read.
-type late struct {
+// lateStream is a stream whose TryWrite returns long after what it wrote has been read.
+type lateStream struct {
 	tryStream
 	sent func()
 }
 
-func (s *late) TryWrite(p []byte) (int, error) {
+func (s *lateStream) TryWrite(p []byte) (int, error) {
 	n, err := s.tryStream.TryWrite(p)
 	if s.sent != nil {
 		s.sent()
@@ -106,11 +106,11 @@ func (s *late) TryWrite(p []byte) (int, error) {
 // Its answer comes, and its caller has gone on to another call, likely in the same memory, before whoever started it has returned from writing it.
 func TestPrepared_AnsweredWhileItIsBeingWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var slow late
+		var hostEnd lateStream
 		g, host, w, freed := groupWire(t, func(t testing.TB) (host, worker stream) {
 			host, worker = ringEnds(t)
-			slow.tryStream = host.(tryStream)
-			return &slow, worker
+			hostEnd.tryStream = host.(tryStream)
+			return &hostEnd, worker
 		}, 4)
 		c, err := g.Prepare(t.Context(), "m", "asked", rpc.CallOptions{})
 		require.NoError(t, err)
@@ -124,8 +124,8 @@ func TestPrepared_AnsweredWhileItIsBeingWritten(t *testing.T) {
 			next, err = g.Prepare(t.Context(), "m", "next", rpc.CallOptions{})
 			prepared <- err
 		}()
-		slow.sent = func() {
-			slow.sent = nil
+		hostEnd.sent = func() {
+			hostEnd.sent = nil
 			m := w.expect(call)
 			w.send(reply, 0, m.ID, encoded(t, "answered"))
 			require.NoError(t, <-prepared)

@@ -126,17 +126,19 @@ func TestQuick_HandlerThatWaits(t *testing.T) {
 func TestQuick_NotAtFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, w, _ := announceWire(t, ringEnds, serving(64, rpc.HandlerFunc(sleeper)))
+		first := time.Now()
+		for id := uint64(2); time.Since(first) < 50*time.Millisecond; id += 4 {
+			began := time.Now()
+			w.calls(id, 10*time.Millisecond, 0)
+			w.answered(id+2, 1)
+			require.Zero(t, time.Since(began))
+			w.answered(id, 1)
+		}
 		began := time.Now()
-		w.calls(2, 10*time.Millisecond, 0)
-		w.answered(4, 1)
-		require.Zero(t, time.Since(began))
-		w.answered(2, 1)
-		time.Sleep(time.Second)
-		began = time.Now()
-		w.calls(6, 10*time.Millisecond, 0)
-		w.answered(8, 1)
+		w.calls(100, 10*time.Millisecond, 0)
+		w.answered(102, 1)
 		require.NotZero(t, time.Since(began))
-		w.answered(6, 1)
+		w.answered(100, 1)
 	})
 }
 
