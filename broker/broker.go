@@ -116,7 +116,7 @@ func (b *Broker) Pool(name string) *Pool {
 	return &Pool{name: name, missing: fmt.Errorf("%w %q; there is %s", ErrUnknownPool, name, b.names)}
 }
 
-// noMethod stands for a pool whose name somebody has called.
+// noMethod stands for the pool where a call names no method of it: it fails and says so.
 func noMethod(name, method string) *Pool {
 	return &Pool{name: name, missing: fmt.Errorf("%q names no method; write %s.METHOD", method, name)}
 }

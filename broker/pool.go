@@ -56,6 +56,7 @@ func (p *Pool) Call(ctx context.Context, method string, in, out any, opts ...Cal
 	return p.callWith(ctx, method, in, out, resolve(opts))
 }
 
+// callWith is Call with options, the timeout among them.
 func (p *Pool) callWith(ctx context.Context, method string, in, out any, o *callOptions) error {
 	ctx, cancel := o.limit(ctx)
 	defer cancel()
