@@ -129,16 +129,16 @@ func TestQuick_NotAtFirst(t *testing.T) {
 		first := time.Now()
 		for id := uint64(2); time.Since(first) < 50*time.Millisecond; id += 4 {
 			began := time.Now()
-			w.calls(id, 10*time.Millisecond, 0)
+			w.calls(id, time.Millisecond, 0)
 			w.answered(id+2, 1)
 			require.Zero(t, time.Since(began))
 			w.answered(id, 1)
 		}
 		began := time.Now()
-		w.calls(100, 10*time.Millisecond, 0)
-		w.answered(102, 1)
+		w.calls(1000, 10*time.Millisecond, 0)
+		w.answered(1002, 1)
 		require.NotZero(t, time.Since(began))
-		w.answered(100, 1)
+		w.answered(1000, 1)
 	})
 }
 
